@@ -1,0 +1,46 @@
+"""elegans_gnn: the wiring diagram of a real nervous system as a trainable sparse network.
+
+Importing this package loads nothing: every name below is imported from its module at first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from elegans_gnn._lazy import lazy_names
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Connectome": "connectome",
+    "list_connectomes": "connectome",
+    "load_connectome": "connectome",
+    "SparseAdjacency": "sparse",
+    "ConnectomeConv": "nn",
+    "RecurrentCore": "nn",
+    "ElegansAutoencoder": "models",
+    "ElegansClassifier": "models",
+}
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    _HOME,
+    ("connectome", "datasets", "errors", "graphs", "models", "nn", "ops", "sparse", "training", "viz"),
+)
+
+__all__ = [
+    "Connectome",
+    "ConnectomeConv",
+    "ElegansAutoencoder",
+    "ElegansClassifier",
+    "RecurrentCore",
+    "SparseAdjacency",
+    "__version__",
+    "list_connectomes",
+    "load_connectome",
+]
+
+if TYPE_CHECKING:
+    from elegans_gnn.connectome import Connectome, list_connectomes, load_connectome
+    from elegans_gnn.models import ElegansAutoencoder, ElegansClassifier
+    from elegans_gnn.nn import ConnectomeConv, RecurrentCore
+    from elegans_gnn.sparse import SparseAdjacency

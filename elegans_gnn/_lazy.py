@@ -1,0 +1,35 @@
+"""Names that are imported at first use (PEP 562), so that importing a package costs nothing."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+
+def lazy_names(
+    package: str, home: Mapping[str, str], submodules: Iterable[str] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """The `__getattr__` and `__dir__` of a package whose names live in its modules.
+
+    Args:
+        package: its full name.
+        home: public name -> module, relative to the package.
+        submodules: modules that are reachable as attributes themselves.
+    """
+    modules = frozenset(submodules)
+
+    def get(name: str) -> Any:
+        if name in home:
+            value = getattr(importlib.import_module(f"{package}.{home[name]}"), name)
+            setattr(sys.modules[package], name, value)
+            return value
+        if name in modules:
+            return importlib.import_module(f"{package}.{name}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    def listed() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *home, *modules})
+
+    return get, listed

@@ -1,0 +1,1 @@
+"""Subcommands of `elegans-gnn`, one module each."""

@@ -1,0 +1,270 @@
+"""What differs between two connectomes: neurons, roles, edges, counts, weights - and whether labels have slipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elegans_gnn.connectome._core import Connectome, plain_name
+from elegans_gnn.connectome._slip import LabelSlip, entry_keys, find_slip, undo
+
+_ANNOTATIONS = ("classes", "sides", "transmitters", "sexes")
+_SHOWN = 5
+
+Edge = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class ConnectomeDiff:
+    """The differences between graphs `a` and `b`; neurons are matched by name, edges by (pre, post, kind).
+
+    Attributes:
+        names: titles of a and b.
+        neurons_only: names that only a has, names that only b has.
+        roles: (neuron, role in a, role in b).
+        annotations: (neuron, column, value in a, value in b) for class, side, transmitter and sex.
+        order_differs: whether the common neurons stand in another order on the neuron axis.
+        visit_order_differs: whether they are visited in another order.
+        edges_only: edges that only a has, edges that only b has, each (pre, post, kind).
+        edges_common: how many edges both have.
+        counts: (pre, post, kind, count in a, count in b) of common edges.
+        weights: the same of weights; None stands for a graph without weights.
+        label_slip: a shift of a run of a's names that explains most of the missing edges, if there is one.
+    """
+
+    names: tuple[str, str]
+    neurons_only: tuple[tuple[str, ...], tuple[str, ...]]
+    roles: tuple[tuple[str, str, str], ...]
+    annotations: tuple[tuple[str, str, str, str], ...]
+    order_differs: bool
+    visit_order_differs: bool
+    edges_only: tuple[tuple[Edge, ...], tuple[Edge, ...]]
+    edges_common: int
+    counts: tuple[tuple[str, str, str, int, int], ...]
+    weights: tuple[tuple[str, str, str, float | None, float | None], ...]
+    label_slip: LabelSlip | None
+
+    @property
+    def identical(self) -> bool:
+        """Whether nothing differs."""
+        return not (
+            any(self.neurons_only)
+            or self.roles
+            or self.annotations
+            or self.order_differs
+            or self.visit_order_differs
+            or any(self.edges_only)
+            or self.counts
+            or self.weights
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and numbers, for JSON."""
+        slip = self.label_slip
+        return {
+            "identical": self.identical,
+            "names": list(self.names),
+            "neurons_only": [list(names) for names in self.neurons_only],
+            "roles": [list(change) for change in self.roles],
+            "annotations": [list(change) for change in self.annotations],
+            "order_differs": self.order_differs,
+            "visit_order_differs": self.visit_order_differs,
+            "edges_only": [[list(edge) for edge in edges] for edges in self.edges_only],
+            "edges_common": self.edges_common,
+            "counts": [list(change) for change in self.counts],
+            "weights": [list(change) for change in self.weights],
+            "label_slip": None
+            if slip is None
+            else {
+                "first": slip.first,
+                "last": slip.last,
+                "neurons": slip.neurons,
+                "shift": slip.shift,
+                "common_before": slip.common_before,
+                "common_after": slip.common_after,
+                "roles_misplaced": slip.roles_misplaced,
+                "after": slip.after.to_dict(),
+            },
+        }
+
+    def lines(self) -> list[str]:
+        """The report, one difference a line."""
+        roles = [f"{neuron} {old} | {new}" for neuron, old, new in self.roles]
+        annotations = [f"{neuron} {old or '-'} | {new or '-'}" for neuron, _, old, new in self.annotations]
+        report = [
+            _line(f"neurons only in {self._title(0)}", self.neurons_only[0]),
+            _line(f"neurons only in {self._title(1)}", self.neurons_only[1]),
+            _line("roles", roles),
+            _line("annotations", annotations),
+            "the neuron axis is in another order" if self.order_differs else "",
+            "neurons are visited in another order" if self.visit_order_differs else "",
+            *self.edge_lines(),
+        ]
+        if self.label_slip is not None:
+            report += _slip_lines(self.label_slip)
+        return [line for line in report if line]
+
+    def edge_lines(self) -> list[str]:
+        """The part of the report about edges, counts and weights."""
+        report = [f"edges in common: {self.edges_common:,}"]
+        for which, edges in enumerate(self.edges_only):
+            report.append(_line(f"edges only in {self._title(which)}", [f"{u} -> {v} {kind}" for u, v, kind in edges]))
+        report += [_changes("counts", self.counts), _changes("weights", self.weights)]
+        return [line for line in report if line]
+
+    def _title(self, which: int) -> str:
+        return self.names[which] if self.names[which] and self.names[0] != self.names[1] else "ab"[which]
+
+    def __str__(self) -> str:
+        title = f"{self.names[0]} | {self.names[1]}"
+        return f"{title}: identical" if self.identical else "\n  ".join([title, *self.lines()])
+
+
+def diff(a: Connectome, b: Connectome) -> ConnectomeDiff:
+    """Compare two connectomes.
+
+    Neurons are the same if their names are, or are without leading zeros (DD06 and DD6). Where the edges disagree,
+    the rows of `a` are searched for a run of names shifted against the wiring, as in the GraphML of the worm that
+    circulates with names shifted by one row from DD6 on.
+
+    >>> from elegans_gnn import load_connectome
+    >>> worm = load_connectome("varshney2011")
+    >>> print(diff(worm, worm))
+    varshney2011 | varshney2011: identical
+    """
+    return _compare(a, b, look_for_slip=True)
+
+
+def _compare(a: Connectome, b: Connectome, *, look_for_slip: bool) -> ConnectomeDiff:
+    to_b = _matched(a, b)
+    in_a = np.flatnonzero(to_b >= 0)
+    in_b = to_b[in_a]
+    lacking_b = np.setdiff1d(np.arange(b.num_neurons), in_b)
+    # Neurons that b lacks get numbers of their own, so that their edges have keys that nothing in b equals.
+    place = np.where(to_b >= 0, to_b, b.num_neurons + np.arange(a.num_neurons))
+    kinds = np.unique(np.concatenate([a.kinds, b.kinds]))
+    base = a.num_neurons + b.num_neurons + len(kinds) + 1
+    code_a, code_b = np.searchsorted(kinds, a.kinds), np.searchsorted(kinds, b.kinds)
+    keys_a = entry_keys(place[a.pre], place[a.post], code_a, base)
+    keys_b = entry_keys(b.pre, b.post, code_b, base)
+    _, common_a, common_b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
+    in_order = np.argsort(common_a)
+    common_a, common_b = common_a[in_order], common_b[in_order]
+    only_a, only_b = _without(a.num_edges, common_a), _without(b.num_edges, common_b)
+    slip = None
+    if look_for_slip and len(only_a):
+        found = find_slip(a, to_b, code_a, np.sort(keys_b), base)
+        slip = None if found is None else _describe(a, b, len(common_a), *found)
+    return ConnectomeDiff(
+        names=(a.name, b.name),
+        neurons_only=(tuple(a.names[to_b < 0].tolist()), tuple(b.names[lacking_b].tolist())),
+        roles=tuple(_changed(a.names[in_a], a.roles[in_a], b.roles[in_b])),
+        annotations=tuple(
+            (neuron, column, old, new)
+            for column in _ANNOTATIONS
+            for neuron, old, new in _changed(a.names[in_a], getattr(a, column)[in_a], getattr(b, column)[in_b])
+        ),
+        order_differs=bool((np.diff(in_b) < 0).any()),
+        visit_order_differs=not np.array_equal(np.argsort(a.visit_rank[in_a]), np.argsort(b.visit_rank[in_b])),
+        edges_only=(_edges(a, only_a), _edges(b, only_b)),
+        edges_common=len(common_a),
+        counts=_value_changes(a, common_a, a.counts, common_b, b.counts),
+        weights=_value_changes(a, common_a, a.weights, common_b, b.weights),
+        label_slip=slip,
+    )
+
+
+def _matched(a: Connectome, b: Connectome) -> NDArray[np.int64]:
+    """[N of a] each neuron's index in b, -1 for none."""
+    position = {name: row for row, name in enumerate(b.names.tolist())}
+    exact = set(position) & set(a.names.tolist())
+    plain: dict[str, list[int]] = {}
+    for name, row in position.items():
+        if name not in exact:
+            plain.setdefault(plain_name(name), []).append(row)
+    result, taken = np.full(a.num_neurons, -1), set()
+    for row, name in enumerate(a.names.tolist()):
+        if name in exact:
+            result[row] = position[name]
+        elif len(plain.get(plain_name(name), ())) == 1 and plain_name(name) not in taken:
+            taken.add(plain_name(name))
+            result[row] = plain[plain_name(name)][0]
+    return result
+
+
+def _describe(
+    a: Connectome, b: Connectome, before: int, rows: NDArray[np.int64], start: int, stop: int, shift: int
+) -> LabelSlip:
+    repaired = undo(a, rows)
+    after = _compare(repaired, b, look_for_slip=False)
+    return LabelSlip(
+        first=str(a.names[start]),
+        last=str(a.names[stop - 1]),
+        neurons=stop - start,
+        shift=shift,
+        common_before=before,
+        common_after=after.edges_common,
+        roles_misplaced=int((a.roles != a.roles[rows]).sum()),
+        repaired=repaired,
+        after=after,
+    )
+
+
+def _without(length: int, taken: NDArray[np.int64]) -> NDArray[np.int64]:
+    left = np.ones(length, dtype=bool)
+    left[taken] = False
+    return np.flatnonzero(left)
+
+
+def _edges(graph: Connectome, entries: NDArray[np.int64]) -> tuple[Edge, ...]:
+    names = graph.names
+    columns = (names[graph.pre[entries]], names[graph.post[entries]], graph.kinds[entries])
+    return tuple(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def _changed(names: NDArray[np.str_], old: NDArray[np.str_], new: NDArray[np.str_]) -> list[tuple[str, str, str]]:
+    differs = old != new
+    return list(zip(names[differs].tolist(), old[differs].tolist(), new[differs].tolist(), strict=True))
+
+
+def _value_changes(
+    a: Connectome, in_a: NDArray[np.int64], old: NDArray[Any] | None, in_b: NDArray[np.int64], new: NDArray[Any] | None
+) -> tuple[tuple[Any, ...], ...]:
+    if old is None and new is None:
+        return ()
+    before = [None] * len(in_a) if old is None else old[in_a].tolist()
+    after = [None] * len(in_b) if new is None else new[in_b].tolist()
+    triples = _edges(a, in_a)
+    return tuple(
+        (*edge, was, now) for edge, was, now in zip(triples, before, after, strict=True) if was != now
+    )
+
+
+def _line(title: str, items: Iterable[str]) -> str:
+    listed = list(items)
+    more = f", ... {len(listed) - _SHOWN:,} more" if len(listed) > _SHOWN else ""
+    return f"{title}: {len(listed):,} ({', '.join(listed[:_SHOWN])}{more})" if listed else ""
+
+
+def _changes(title: str, changes: tuple[tuple[Any, ...], ...]) -> str:
+    line = _line(title, (f"{pre} -> {post} {kind} {old} | {new}" for pre, post, kind, old, new in changes))
+    known = [(old, new) for *_, old, new in changes if old is not None and new is not None]
+    if known:
+        lower = sum(old < new for old, new in known)
+        line += f"; lower in {lower:,}, higher in {len(known) - lower:,}"
+    return line
+
+
+def _slip_lines(slip: LabelSlip) -> list[str]:
+    total = slip.repaired.num_edges
+    away = f"{abs(slip.shift)} row{'s' * (abs(slip.shift) > 1)} further {'down' if slip.shift > 0 else 'up'}"
+    return [
+        f"LABEL SLIP: {slip.neurons} names, {slip.first} to {slip.last}, each on the wiring of the name {away} (as a ring)",
+        f"  edges in common: {slip.common_before:,} of {total:,} as labelled, {slip.common_after:,} with the slip undone",
+        f"  roles on the wrong wiring: {slip.roles_misplaced}",
+        *(f"  undone: {line}" for line in slip.after.edge_lines()),
+    ]

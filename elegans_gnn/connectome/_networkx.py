@@ -1,0 +1,96 @@
+"""Connectomes to and from NetworkX graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from elegans_gnn.connectome._attributes import AttributeTable, columns_of, graph_refusal, to_connectome
+from elegans_gnn.connectome._core import Connectome
+from elegans_gnn.connectome._select import check_simple
+from elegans_gnn.errors import invalid
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+def to_networkx(connectome: Connectome, create_using: type[nx.Graph] | None = None) -> nx.Graph:
+    """The connectome as a NetworkX graph whose nodes are the neuron names, in the order of the neuron axis.
+
+    Nodes carry ``role``, ``class``, ``side``, ``transmitter``, ``sex`` and ``visit_rank``; edges ``kind``, ``count``
+    and, where the connectome has them, ``weight``; the graph ``name`` and ``source``.
+
+    Args:
+        connectome: the graph to convert.
+        create_using: ``MultiDiGraph`` (default; the edge key is the kind), ``DiGraph`` (one entry per ordered pair:
+            merge or select a kind first), or ``MultiGraph`` / ``Graph`` (gap junctions only, each one edge).
+
+    Raises:
+        ValueError: the class asked for cannot hold this connectome.
+    """
+    import networkx as nx
+
+    graph = (nx.MultiDiGraph if create_using is None else create_using)()
+    check_simple(connectome, parallel=graph.is_multigraph(), directed=graph.is_directed())
+    graph.graph.update(name=connectome.name, source=connectome.source)
+    nodes, edges = columns_of(connectome)
+    names = connectome.names.tolist()
+    for row, label in enumerate(names):
+        graph.add_node(label, **{attribute: column[row] for attribute, column in nodes.items()})
+    for row, (u, v) in enumerate(zip(connectome.pre.tolist(), connectome.post.tolist(), strict=True)):
+        if not graph.is_directed() and u > v:
+            continue
+        values = {attribute: column[row] for attribute, column in edges.items()}
+        key = (values["kind"],) if graph.is_multigraph() else ()
+        graph.add_edge(names[u], names[v], *key, **values)
+    return graph
+
+
+def from_networkx(
+    graph: nx.Graph,
+    *,
+    name: str | None = None,
+    attributes: Mapping[str, str | None] | None = None,
+    kind: str | None = None,
+    parallel: str = "refuse",
+) -> Connectome:
+    """A connectome from any NetworkX graph; the order of its nodes becomes the neuron axis.
+
+    A neuron is called what its attribute ``name``, else ``label`` says, where every node has one, else as its node.
+    Of the attributes, those that :func:`to_networkx` writes are read and all others passed over; ``weight`` becomes
+    the connectome's weights, ``count`` its counts (1 where no edge has one). Graphs with the attributes of the
+    published Elegans-AI file (``cell_name``, ``synapse_type``, ``weight`` as a number of synapses) are understood too.
+
+    Args:
+        graph: Graph, DiGraph, MultiGraph or MultiDiGraph. An undirected edge becomes an entry in each direction.
+        name: title of the result; the graph's own if not given.
+        attributes: which of the graph's attributes fills one of ours, such as ``{"weight": "strength"}``;
+            ``{"role": None}`` leaves one out.
+        kind: the kind of edges that name none; by default ``chemical``, and ``gap`` for undirected edges.
+        parallel: ``"refuse"`` or ``"sum"`` several edges of one kind between the same two neurons.
+
+    Raises:
+        ValueError: an attribute has a value that its column cannot take; the message says where.
+    """
+    if not hasattr(graph, "adjacency") or not hasattr(graph, "graph"):
+        raise invalid("graph", "a NetworkX graph", type(graph).__name__, "convert it to one")
+    position = {node: row for row, node in enumerate(graph.nodes)}
+    ends = list(graph.edges(data=True))
+    title = name if name is not None else str(graph.graph.get("name", ""))
+    table = AttributeTable(
+        ids=[str(node) for node in position],
+        pre=[position[u] for u, _, _ in ends],
+        post=[position[v] for _, v, _ in ends],
+        undirected=[not graph.is_directed()] * len(ends),
+        refuse=graph_refusal(f"graph {title!r}"),
+        nodes=_columns([data for _, data in graph.nodes(data=True)]),
+        edges=_columns([data for _, _, data in ends]),
+        title=title,
+        source=str(graph.graph.get("source", "")),
+    )
+    return to_connectome(table, name=name, attributes=attributes, kind=kind, parallel=parallel)
+
+
+def _columns(rows: list[dict[Any, Any]]) -> dict[str, list[Any]]:
+    keys = {key: None for row in rows for key in row}
+    return {str(key): [row.get(key) for row in rows] for key in keys}

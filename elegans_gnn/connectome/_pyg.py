@@ -1,0 +1,182 @@
+"""Connectomes to and from PyTorch Geometric: `Data` with all kinds in one edge list, `HeteroData` with one per kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elegans_gnn.connectome._core import Connectome
+from elegans_gnn.connectome._validate import ROLES
+from elegans_gnn.errors import invalid
+
+if TYPE_CHECKING:
+    import torch
+    from torch_geometric.data import Data, HeteroData
+
+NEURON = "neuron"
+# Text columns travel as lists of str, under these names.
+_TEXT = {
+    "names": "names",
+    "neuron_class": "classes",
+    "side": "sides",
+    "transmitter": "transmitters",
+    "sex": "sexes",
+}
+
+
+def to_pyg(connectome: Connectome, *, dtype: torch.dtype | None = None) -> Data:
+    """The connectome as PyG `Data`, edges in the connectome's order.
+
+    ``edge_index`` [2, E]; ``edge_kind`` [E], positions in the list ``kind_names``; ``edge_count`` [E]; where the
+    connectome has weights, ``edge_weight`` [E]; ``role`` [N], positions in ``elegans_gnn.connectome.ROLES``;
+    ``visit_rank`` [N]; ``names``, ``neuron_class``, ``side``, ``transmitter``, ``sex``: lists of N str.
+
+    Args:
+        connectome: the graph to convert.
+        dtype: of ``edge_weight``; float64 by default, which is exact. Layers in single precision want float32.
+    """
+    from torch_geometric.data import Data
+
+    kind_names = list(connectome.kind_names)
+    entries = _entry_tensors(connectome, slice(None), dtype)
+    return Data(
+        edge_kind=_tensor(np.searchsorted(kind_names, connectome.kinds)),
+        kind_names=kind_names,
+        title=connectome.name,
+        source=connectome.source,
+        **entries,
+        **_neuron_values(connectome),
+    )
+
+
+def to_pyg_hetero(connectome: Connectome, *, dtype: torch.dtype | None = None) -> HeteroData:
+    """The connectome as PyG `HeteroData`: node type ``neuron``, edge type ``(neuron, kind, neuron)`` for each kind.
+
+    Stores hold what :func:`to_pyg` puts into its `Data`.
+    """
+    from torch_geometric.data import HeteroData
+
+    data = HeteroData(title=connectome.name, source=connectome.source)
+    for key, value in _neuron_values(connectome).items():
+        data[NEURON][key] = value
+    for kind in connectome.kind_names:
+        for key, value in _entry_tensors(connectome, connectome.kinds == kind, dtype).items():
+            data[NEURON, kind, NEURON][key] = value
+    return data
+
+
+def from_pyg(data: Data | HeteroData, *, name: str | None = None, kind: str = "chemical") -> Connectome:
+    """A connectome from PyG `Data` or `HeteroData`, of :func:`to_pyg`, :func:`to_pyg_hetero` or anybody else's.
+
+    Neurons without ``names`` are called ``"0"``, ``"1"``, ...; roles default to unknown. ``edge_weight``, else a
+    one-column ``edge_attr``, becomes the weights; ``edge_count`` the counts (1 without).
+
+    Args:
+        data: one node type; in `HeteroData` the relation names become the kinds.
+        name: title of the result; ``data.title`` if not given.
+        kind: the kind of edges in a `Data` without ``edge_kind``.
+
+    Raises:
+        ValueError: several node types, parallel edges of one kind, or values that a connectome cannot hold.
+    """
+    from torch_geometric.data import Data, HeteroData
+
+    if isinstance(data, HeteroData):
+        nodes, entries = _hetero_parts(data)
+    elif isinstance(data, Data):
+        nodes, entries = data, [(_kinds_of(data, kind), data)]
+    else:
+        raise invalid("data", "a PyG Data or HeteroData", type(data).__name__, "build one from edge_index")
+    size = nodes.num_nodes
+    if size is None:
+        raise invalid("data", "of known size", "no num_nodes", "set data.num_nodes")
+    parts = [_entries_of(store, kinds) for kinds, store in entries]
+    merged: dict[str, Any] = {}
+    for key in ("pre", "post", "kinds", "counts", "weights"):
+        given = [part[key] for part in parts if part[key] is not None]
+        if given and len(given) < len(parts):
+            raise invalid(f"edge {key}", "given for every edge type or for none", "some", "fill the others in")
+        merged[key] = np.concatenate(given) if given else None
+    if not parts:
+        merged |= {"pre": np.empty(0, dtype=np.int64), "post": np.empty(0, dtype=np.int64), "kinds": kind}
+    counts = merged.pop("counts")
+    columns = {column: nodes[key] for key, column in _TEXT.items() if key in nodes}
+    if "visit_rank" in nodes:
+        columns["visit_rank"] = nodes["visit_rank"].numpy(force=True)
+    title = name if name is not None else (data["title"] if "title" in data else "")
+    return Connectome.from_edges(
+        title,
+        columns.pop("names", [str(row) for row in range(size)]),
+        roles=_roles_of(nodes),
+        counts=1 if counts is None else counts,
+        source=data["source"] if "source" in data else "",
+        **merged,
+        **columns,
+    )
+
+
+def _tensor(values: Any) -> torch.Tensor:
+    import torch
+
+    return torch.from_numpy(np.array(values))
+
+
+def _neuron_values(connectome: Connectome) -> dict[str, Any]:
+    roles = [ROLES.index(role) for role in connectome.roles.tolist()]
+    return {
+        "num_nodes": connectome.num_neurons,
+        "role": _tensor(np.array(roles, dtype=np.int64)),
+        "visit_rank": _tensor(connectome.visit_rank),
+        **{key: getattr(connectome, column).tolist() for key, column in _TEXT.items()},
+    }
+
+
+def _entry_tensors(connectome: Connectome, entries: Any, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
+    values = {"edge_index": _tensor(connectome.edge_index[:, entries]), "edge_count": _tensor(connectome.counts[entries])}
+    if connectome.weights is not None:
+        weight = _tensor(connectome.weights[entries])
+        values["edge_weight"] = weight if dtype is None else weight.to(dtype)
+    return values
+
+
+def _hetero_parts(data: HeteroData) -> tuple[Any, list[tuple[Any, Any]]]:
+    if len(data.node_types) != 1:
+        got = ", ".join(data.node_types) or "none"
+        raise invalid("data", "of one node type", got, "keep the neurons: data.node_type_subgraph([...])")
+    return data[data.node_types[0]], [(kind, data[source, kind, to]) for source, kind, to in data.edge_types]
+
+
+def _kinds_of(data: Data, kind: str) -> Any:
+    if "edge_kind" not in data or "kind_names" not in data:
+        return kind
+    return np.array(data["kind_names"], dtype=np.str_)[data["edge_kind"].numpy(force=True)] if data.num_edges else kind
+
+
+def _entries_of(store: Any, kinds: Any) -> dict[str, Any]:
+    if "edge_index" not in store:
+        raise invalid("data", "a graph with edge_index", "none", "convert adj_t to edge_index first")
+    pre, post = store["edge_index"].numpy(force=True)
+    weight = store["edge_weight"] if "edge_weight" in store else None
+    if weight is None and "edge_attr" in store and store["edge_attr"].numel() == len(pre):
+        weight = store["edge_attr"].reshape(-1)
+    return {
+        "pre": pre,
+        "post": post,
+        "kinds": np.array(np.broadcast_to(np.asarray(kinds, dtype=np.str_), pre.shape)),
+        "counts": store["edge_count"].numpy(force=True) if "edge_count" in store else None,
+        "weights": None if weight is None else weight.double().numpy(force=True),
+    }
+
+
+def _roles_of(nodes: Mapping[str, Any]) -> Any:
+    if "role" not in nodes:
+        return "unknown"
+    role = nodes["role"]
+    if isinstance(role, list):
+        return role
+    codes = role.numpy(force=True)
+    if codes.size and not (0 <= codes.min() and codes.max() < len(ROLES)):
+        raise invalid("role", f"positions in {ROLES}", int(codes.max()), "code the roles as elegans_gnn does")
+    return np.array(ROLES)[codes]

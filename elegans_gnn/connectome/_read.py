@@ -1,0 +1,58 @@
+"""One entry point for files: GraphML by its ending, CSV as a folder of two tables or as a single edge list."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from elegans_gnn.connectome._core import Connectome
+from elegans_gnn.connectome._csv import read_csv, write_csv
+from elegans_gnn.connectome._files import MAX_BYTES, title_of
+from elegans_gnn.connectome._graphml import read_graphml, write_graphml
+from elegans_gnn.errors import ConnectomeFormatError, invalid
+
+NEURONS, SYNAPSES = "neurons.csv", "synapses.csv"
+_XML = (".graphml", ".xml")
+
+
+def read_connectome(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> Connectome:
+    """Read a connectome from a path.
+
+    Args:
+        path: a ``.graphml`` or ``.xml`` file (:func:`read_graphml`), a folder with ``neurons.csv`` and
+            ``synapses.csv``, or a ``.csv`` edge list with the columns ``pre`` and ``post`` (:func:`read_csv`).
+        max_bytes: refuse larger files before reading them.
+
+    Raises:
+        ConnectomeFormatError: with the file, the line and the remedy.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return read_csv(path / NEURONS, path / SYNAPSES, max_bytes=max_bytes)
+    if path.suffix.lower() in _XML:
+        return read_graphml(path, max_bytes=max_bytes)
+    if path.suffix.lower() == ".csv":
+        return read_csv(None, path, name=title_of(path), max_bytes=max_bytes)
+    remedy = f"name a {' or '.join(_XML)} file, a .csv edge list, or a folder with {NEURONS} and {SYNAPSES}"
+    raise ConnectomeFormatError(path, "neither GraphML nor CSV by its name", remedy)
+
+
+def write_connectome(connectome: Connectome, path: str | os.PathLike[str], *, style: str = "plain") -> None:
+    """Write a connectome as GraphML (by the ending ``.graphml`` or ``.xml``) or as a folder of two CSV tables.
+
+    Args:
+        connectome: the graph to write.
+        path: the file, or the folder, which is made if it is missing.
+        style: of GraphML, see :func:`write_graphml`.
+
+    Raises:
+        ValueError: the ending is of no known format.
+    """
+    path = Path(path)
+    if path.suffix.lower() in _XML:
+        write_graphml(connectome, path, style=style)
+    elif path.suffix and not path.is_dir():
+        raise invalid("path", "a .graphml or .xml file, or a folder for CSV", repr(str(path)), "drop the ending for CSV")
+    else:
+        path.mkdir(parents=True, exist_ok=True)
+        write_csv(connectome, path / NEURONS, path / SYNAPSES)

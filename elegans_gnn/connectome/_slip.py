@@ -1,0 +1,161 @@
+"""Label slips: a run of names that stands a few rows off against the wiring, as after a row lost in a spreadsheet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elegans_gnn.connectome._core import Connectome
+
+if TYPE_CHECKING:
+    from elegans_gnn.connectome._diff import ConnectomeDiff
+
+_SHIFTS = (1, -1, 2, -2, 3, -3)
+_MOST_NEURONS = 2000  # the search looks at every run of rows, N^2 of them
+_LEAST_GAIN = 5
+
+
+@dataclass(frozen=True)
+class LabelSlip:
+    """What a shift of names against the wiring would explain.
+
+    Attributes:
+        first, last: names at the ends of the run, in the row order of the graph that slipped.
+        neurons: length of the run.
+        shift: row i of the run carries the wiring of the name `shift` rows further on (the run taken as a ring).
+        common_before, common_after: entries that both graphs have, as labelled and with the slip undone.
+        roles_misplaced: neurons of the run whose label gives their wiring another role.
+        repaired: the graph with the slip undone.
+        after: its comparison with the other graph.
+    """
+
+    first: str
+    last: str
+    neurons: int
+    shift: int
+    common_before: int
+    common_after: int
+    roles_misplaced: int
+    repaired: Connectome
+    after: ConnectomeDiff
+
+
+def find_slip(
+    graph: Connectome, to_other: NDArray[np.int64], kind_code: NDArray[np.int64], other_keys: NDArray[np.int64], base: int
+) -> tuple[NDArray[np.int64], int, int, int] | None:
+    """The run of rows and the shift that explain most of the entries missing from the other graph.
+
+    Every run [start, stop) is scored at once: an entry counts if the other graph has it with those of its two ends
+    that lie in the run shifted. In the plane of (start, stop) each case is a rectangle, so the scores of all runs are
+    a 2-D cumulative sum.
+
+    Args:
+        graph: the graph that may have slipped, N neurons and E entries.
+        to_other: [N] each neuron's index in the other graph, -1 where it has none.
+        kind_code: [E] code of each entry's kind.
+        other_keys: the other graph's entries as sorted keys, see :func:`entry_keys`.
+        base: what the keys were made with.
+
+    Returns:
+        The row whose name belongs to each row's wiring [N], the start and stop of the run, and the shift; None
+        without one that explains at least half of what is missing.
+    """
+    size = graph.num_neurons
+    if not 2 <= size <= _MOST_NEURONS:
+        return None
+
+    def common(rows: NDArray[np.int64]) -> int:
+        ends = to_other[rows]
+        return int(_present(ends[graph.pre], ends[graph.post], kind_code, other_keys, base).sum())
+
+    rows = np.arange(size)
+    before = common(rows)
+    promising = []
+    for shift in _SHIFTS:
+        scores = _run_scores(graph, to_other, kind_code, other_keys, base, shift)
+        promising.append((int(scores.max()), shift, np.unravel_index(scores.argmax(), scores.shape)))
+    best: tuple[int, int, int, int, int] | None = None
+    for _, shift, (start, stop) in sorted(promising, reverse=True, key=lambda found: found[0])[:2]:
+        # The scores leave out the rows that wrap around, so the ends are settled by trying.
+        slack = abs(shift) + 1
+        for first in range(max(0, start - slack), min(size, start + slack + 1)):
+            for last in range(max(first + 2, stop - slack), min(size, stop + slack) + 1):
+                candidate = (common(_ring(size, first, last, shift)), first - last, -abs(shift), first, shift)
+                best = max(best, candidate) if best else candidate
+    if best is None:
+        return None
+    after, length, _, first, shift = best
+    missing_before, missing_after = graph.num_edges - before, graph.num_edges - after
+    if after - before < _LEAST_GAIN or 2 * missing_after > missing_before:
+        return None
+    return _ring(size, first, first - length, shift), first, first - length, shift
+
+
+def undo(graph: Connectome, rows: NDArray[np.int64]) -> Connectome:
+    """The graph whose row i is wired as the name of row ``rows[i]``; names and annotations stay in their order."""
+    pre, post = rows[graph.pre], rows[graph.post]
+    order = np.lexsort((graph.kinds, post, pre))
+    weights = None if graph.weights is None else graph.weights[order]
+    columns: dict[str, Any] = {"kinds": graph.kinds[order], "counts": graph.counts[order], "weights": weights}
+    return replace(graph, pre=pre[order], post=post[order], **columns)
+
+
+def entry_keys(
+    pre: NDArray[np.int64], post: NDArray[np.int64], kind_code: NDArray[np.int64], base: int
+) -> NDArray[np.int64]:
+    """One integer per entry (pre, post, kind); `base` exceeds every index and code."""
+    return (pre * base + post) * base + kind_code
+
+
+def _present(
+    pre: NDArray[np.int64], post: NDArray[np.int64], kind_code: NDArray[np.int64], keys: NDArray[np.int64], base: int
+) -> NDArray[np.bool_]:
+    if not len(keys):
+        return np.zeros(len(pre), dtype=bool)
+    wanted = entry_keys(pre, post, kind_code, base)
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return (keys[place] == wanted) & (pre >= 0) & (post >= 0)
+
+
+def _ring(size: int, start: int, stop: int, shift: int) -> NDArray[np.int64]:
+    rows = np.arange(size)
+    rows[start:stop] = start + (np.arange(stop - start) + shift) % (stop - start)
+    return rows
+
+
+def _run_scores(
+    graph: Connectome,
+    to_other: NDArray[np.int64],
+    kind_code: NDArray[np.int64],
+    other_keys: NDArray[np.int64],
+    base: int,
+    shift: int,
+) -> NDArray[np.int64]:
+    """[N + 1, N + 1] entries in common for each (start, stop), rows that wrap around left out."""
+    size = graph.num_neurons
+    shifted = np.full(size, -1)
+    rows = np.arange(max(0, -shift), min(size, size - shift))
+    shifted[rows] = to_other[rows + shift]
+    low, high = np.minimum(graph.pre, graph.post), np.maximum(graph.pre, graph.post)
+    forward = graph.pre <= graph.post
+
+    def present(pre: NDArray[np.int64], post: NDArray[np.int64]) -> NDArray[np.int64]:
+        found = _present(pre[graph.pre], post[graph.post], kind_code, other_keys, base)
+        return found.astype(np.int64)
+
+    neither, both = present(to_other, to_other), present(shifted, shifted)
+    pre_only, post_only = present(shifted, to_other), present(to_other, shifted)
+    low_only, high_only = np.where(forward, pre_only, post_only), np.where(forward, post_only, pre_only)
+    plane = np.zeros((size + 2, size + 2), dtype=np.int64)
+    zero, end = np.zeros_like(low), np.full_like(low, size + 1)
+    for gain, starts, stops in (
+        (both - neither, (zero, low + 1), (high + 1, end)),
+        (low_only - neither, (zero, low + 1), (low + 1, high + 1)),
+        (high_only - neither, (low + 1, high + 1), (high + 1, end)),
+    ):
+        for sign, at in ((1, (0, 0)), (-1, (0, 1)), (-1, (1, 0)), (1, (1, 1))):
+            np.add.at(plane, (starts[at[0]], stops[at[1]]), sign * gain)
+    return int(neither.sum()) + plane.cumsum(axis=0).cumsum(axis=1)[: size + 1, : size + 1]

@@ -1,0 +1,88 @@
+"""Errors and warnings that say what was expected, what came, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+from collections.abc import Iterable
+from types import ModuleType
+
+# Which extra brings which optional package: the single place that knows.
+EXTRA_OF_MODULE = {
+    "lightning": "train",
+    "torchmetrics": "train",
+    "mlxtend": "train",
+    "sklearn": "train",
+    "tensorboard": "train",
+    "matplotlib": "viz",
+    "igraph": "graphs",
+    "torch_scatter": "scatter",
+}
+
+
+class InvalidArgumentError(ValueError):
+    """An argument that cannot be used: which one, what was expected, what came, what to do."""
+
+
+class DataUnavailableError(RuntimeError):
+    """A data set that is neither on disk nor to be had from here: which files go where."""
+
+
+class MissingExtraError(ImportError):
+    """An optional package that is not installed, and the command that installs it."""
+
+
+class ConnectomeFormatError(ValueError):
+    """A file that does not hold a connectome: which file, where in it, what is wrong and how to mend it."""
+
+    def __init__(self, path: str | os.PathLike[str], problem: str, remedy: str, *, line: int | None = None) -> None:
+        self.path = os.fspath(path)
+        self.problem = problem
+        self.remedy = remedy
+        self.line = line
+        where = self.path if line is None else f"{self.path}, line {line}"
+        super().__init__(f"{where}: {problem}; {remedy}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_format_error, (self.path, self.problem, self.remedy, self.line)
+
+
+def _rebuild_format_error(path: str, problem: str, remedy: str, line: int | None) -> ConnectomeFormatError:
+    return ConnectomeFormatError(path, problem, remedy, line=line)
+
+
+def invalid(argument: str, expected: str, got: object, remedy: str) -> InvalidArgumentError:
+    """Build the error (a ValueError) every public function raises for an argument it cannot use.
+
+    >>> str(invalid("steps", "a positive integer", -3, "pass steps=4"))
+    'steps must be a positive integer, got -3; pass steps=4'
+    """
+    return InvalidArgumentError(f"{argument} must be {expected}, got {got}; {remedy}")
+
+
+def unknown_name(argument: str, got: str, known: Iterable[str]) -> InvalidArgumentError:
+    """Build the error for a name that is not in a fixed list, with the list and the nearest name."""
+    names = list(known)
+    by_lower = {name.lower(): name for name in names}
+    nearest = difflib.get_close_matches(got.lower(), by_lower, n=1, cutoff=0.4)
+    remedy = f"did you mean {by_lower[nearest[0]]!r}?" if nearest else "choose one of the list"
+    return invalid(argument, f"one of {', '.join(names)}", repr(got), remedy)
+
+
+def require(module: str) -> ModuleType:
+    """Import an optional package, or say which extra installs it.
+
+    Raises:
+        MissingExtraError: (an ImportError) the package is missing; the message holds the `pip install` command.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        top = module.partition(".")[0]
+        if error.name is None or error.name.partition(".")[0] != top:
+            raise
+        extra = EXTRA_OF_MODULE[top]
+        raise MissingExtraError(
+            f'{top} is needed here and is not installed; run: pip install "elegans_gnn[{extra}]"', name=top
+        ) from error

@@ -1,0 +1,98 @@
+"""A classifier whose features pass through a connectome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from elegans_gnn._shapes import Float, Int
+from elegans_gnn.errors import invalid
+from elegans_gnn.models._blocks import ResidualBlock, check_images
+from elegans_gnn.nn.core import Neurons, RecurrentCore
+
+if TYPE_CHECKING:
+    from elegans_gnn.connectome import Connectome
+
+MAP_SIZE = 4
+HALF = 2
+
+
+class ElegansClassifier(nn.Module):
+    """Image -> convolutional stem -> 4 x 4 maps on the input neurons -> core -> output neurons -> classes.
+
+    Args:
+        connectome: the graph.
+        num_classes: number of classes, at least 2.
+        in_channels: colour channels of the images.
+        image_size: height and width, a multiple of 16.
+        width: channels of the stem.
+        channels: maps per neuron; its state has 16 times as many floats.
+        steps: recurrent steps of the core.
+        inputs, outputs: role or names of the neurons that receive and that are read.
+        core: further arguments of :class:`RecurrentCore`.
+
+    Shapes:
+        images: [B, in_channels, image_size, image_size]; output: logits [B, num_classes].
+    """
+
+    def __init__(
+        self,
+        connectome: Connectome,
+        num_classes: int = 10,
+        *,
+        in_channels: int = 3,
+        image_size: int = 32,
+        width: int = 64,
+        channels: int = 1,
+        steps: int = 4,
+        inputs: Neurons = "sensory",
+        outputs: Neurons = "motor",
+        **core: object,
+    ) -> None:
+        super().__init__()
+        if num_classes < HALF:
+            raise invalid("num_classes", ">= 2", num_classes, "give one number per class of the labels")
+        if image_size < MAP_SIZE * HALF**2 or image_size % (MAP_SIZE * HALF**2):
+            raise invalid("image_size", f"a multiple of {MAP_SIZE * HALF**2}", image_size, "resize or pad the images")
+        self.in_channels, self.image_size = in_channels, image_size
+        features = channels * MAP_SIZE**2
+        self.core = RecurrentCore(
+            connectome,
+            features,
+            steps=steps,
+            inputs=inputs,
+            outputs=outputs,
+            **core,  # type: ignore[arg-type]
+        )
+        self.stem = nn.Sequential(
+            nn.Conv2d(in_channels, width, 4, stride=2, padding=1),
+            ResidualBlock(width),
+            nn.Conv2d(width, width, 4, stride=2, padding=1),
+            ResidualBlock(width),
+            nn.AdaptiveAvgPool2d(MAP_SIZE * HALF),
+            nn.Conv2d(width, self.core.num_inputs * channels, 3, stride=2, padding=1),
+        )
+        self.head = nn.Sequential(
+            nn.LayerNorm(self.core.num_outputs * features), nn.Linear(self.core.num_outputs * features, num_classes)
+        )
+        self.to(memory_format=torch.channels_last)
+
+    @property
+    def connectome(self) -> Connectome:
+        """The graph of the core."""
+        return self.core.connectome
+
+    def forward(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch cls"]:
+        """Logits of the classes."""
+        check_images(images, self.in_channels, self.image_size)
+        signal = self.stem(images).contiguous().view(len(images), self.core.num_inputs, -1)
+        return self.head(self.core(signal).flatten(1))
+
+    def loss(
+        self, images: Float[Tensor, "batch channel height width"], labels: Int[Tensor, "batch"]
+    ) -> Float[Tensor, ""]:
+        """Mean cross-entropy."""
+        return F.cross_entropy(self(images), labels)

@@ -1,0 +1,181 @@
+"""Learnable synapse strengths: one parameter a synapse, tied across the two directions of a gap junction."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from elegans_gnn._shapes import Float
+from elegans_gnn.errors import invalid, unknown_name
+
+if TYPE_CHECKING:
+    from elegans_gnn.connectome import Connectome
+
+INITS = ("fan-in", "counts")
+GAP = "gap"
+INHIBITORY = frozenset({"GABA"})
+EXCITATORY = frozenset({"acetylcholine", "glutamate"})
+
+
+def tie_gap_junctions(connectome: Connectome) -> NDArray[np.int64]:
+    """[E] the parameter of each entry: its own for chemical synapses, one for both directions of a gap junction.
+
+    Parameters are numbered by first appearance in edge order, so a graph without gap junctions gets 0..E-1.
+    """
+    low = np.minimum(connectome.pre, connectome.post)
+    high = np.maximum(connectome.pre, connectome.post)
+    own = np.arange(connectome.num_edges)
+    gap = np.flatnonzero(connectome.kinds == GAP)
+    _, first, group = np.unique(low[gap] * connectome.num_neurons + high[gap], return_index=True, return_inverse=True)
+    own[gap] = gap[first][group]
+    return np.unique(own, return_inverse=True)[1].astype(np.int64)
+
+
+def transmitter_signs(connectome: Connectome) -> NDArray[np.int64]:
+    """[E] +1 excitatory, -1 inhibitory, 0 not known: by the transmitters of the presynaptic neuron (Dale's law).
+
+    GABA inhibits, acetylcholine and glutamate excite, gap junctions conduct (+1). A neuron whose listed transmitters
+    contradict each other, are monoamines only, or are unknown leaves the sign free. Receptors can turn a sign over, so
+    this is the usual approximation, not a measurement.
+    """
+    listed = [set(text.split("+")) for text in connectome.transmitters.tolist()]
+    of_neuron = np.array([bool(fast & EXCITATORY) - bool(fast & INHIBITORY) for fast in listed], dtype=np.int64)
+    return np.where(connectome.kinds == GAP, 1, of_neuron[connectome.pre])
+
+
+class EdgeWeights(nn.Module):
+    r"""The weights w_e of a connectome's entries as a trainable table.
+
+    .. math:: w_e = \theta_{p(e)} \quad\text{or, where the sign is fixed,}\quad
+        w_e = \operatorname{sign}_e \cdot \operatorname{softplus}(\theta_{p(e)})
+
+    with p(e) shared by the two directions of a gap junction.
+
+    Args:
+        connectome: the graph.
+        channels: None for one weight an entry, or C for one weight an entry and channel.
+        init: ``"fan-in"`` draws w_e from N(0, gain^2 / fan-in); ``"counts"`` takes its size from the synapse counts,
+            |w_e| = gain * count_e / sqrt(sum of squared counts into the target), with random signs.
+        signs: None, ``"transmitter"`` (see :func:`transmitter_signs`), or [E] values in {-1, 0, +1}, 0 for free.
+        gain: root mean square a target receives from sources of unit variance.
+        reduce: ``"sum"`` or ``"mean"``, the aggregation the weights are meant for; the mean divides by the in-degree
+            where unit variance asks for its root, and the initial weights make up for it.
+
+    Shapes:
+        output: [E], or [E, C] with channels, in the connectome's edge order.
+    """
+
+    edge_to_param: Tensor
+    sign: Tensor | None
+    _scale: Tensor
+
+    def __init__(
+        self,
+        connectome: Connectome,
+        channels: int | None = None,
+        *,
+        init: str = "fan-in",
+        signs: str | NDArray[np.int64] | None = None,
+        gain: float = 1.0,
+        reduce: str = "sum",
+    ) -> None:
+        super().__init__()
+        if init not in INITS:
+            raise unknown_name("init", init, INITS)
+        if gain <= 0 or not math.isfinite(gain):
+            raise invalid("gain", "positive", gain, "use 1.0 to keep the variance of the state")
+        self.init = init
+        self.gain = gain
+        edge_to_param = tie_gap_junctions(connectome)
+        params = int(edge_to_param.max()) + 1 if len(edge_to_param) else 0
+        self.register_buffer("edge_to_param", torch.from_numpy(edge_to_param))
+        fixed = _signs(connectome, signs)
+        self.register_buffer("sign", None if fixed is None else torch.from_numpy(fixed))
+        self.register_buffer(
+            "_scale", torch.from_numpy(_initial_scale(connectome, edge_to_param, init, reduce)), persistent=False
+        )
+        self.theta = nn.Parameter(torch.empty(params if channels is None else (params, channels)))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew from torch's generator."""
+        scale = self.gain * self._scale.reshape(-1, *[1] * (self.theta.dim() - 1))
+        noise = torch.randn_like(self.theta)
+        with torch.no_grad():
+            weight = scale * noise if self.init == "fan-in" else scale * noise.sign()
+            if self.sign is not None:
+                weight = torch.where(self._fixed(), _inverse_softplus(weight.abs()), weight)
+            self.theta.copy_(weight)
+
+    @torch.no_grad()
+    def rescale(self, factor: float) -> None:
+        """Multiply every weight by a positive factor (fixed signs are no obstacle)."""
+        if self.sign is None:
+            self.theta.mul_(factor)
+            return
+        fixed = self._fixed()
+        size = factor * F.softplus(self.theta)
+        self.theta.copy_(torch.where(fixed, _inverse_softplus(size), factor * self.theta))
+
+    def _fixed(self) -> Tensor:
+        """[P] or [P, 1]: which parameters stand behind a softplus."""
+        assert self.sign is not None
+        fixed = torch.zeros(self.theta.shape[0], dtype=torch.bool, device=self.theta.device)
+        fixed[self.edge_to_param[self.sign != 0]] = True
+        return fixed.reshape(-1, *[1] * (self.theta.dim() - 1))
+
+    def forward(self) -> Float[Tensor, "edge *channel"]:
+        """The weights in edge order."""
+        weight = self.theta.index_select(0, self.edge_to_param)
+        if self.sign is None:
+            return weight
+        sign = self.sign.reshape(-1, *[1] * (weight.dim() - 1))
+        return torch.where(sign == 0, weight, sign * F.softplus(weight))
+
+    def extra_repr(self) -> str:
+        signs = "" if self.sign is None else f", fixed_signs={int((self.sign != 0).sum())}"
+        return f"edges={len(self.edge_to_param)}, parameters={list(self.theta.shape)}, init={self.init}{signs}"
+
+
+def _inverse_softplus(size: Tensor) -> Tensor:
+    size = size.clamp_min(1e-6)  # a size of zero would need a parameter of minus infinity
+    return size + torch.log(-torch.expm1(-size))
+
+
+def _signs(connectome: Connectome, signs: str | NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+    if signs is None:
+        return None
+    if isinstance(signs, str):
+        if signs != "transmitter":
+            raise unknown_name("signs", signs, ("transmitter",))
+        return transmitter_signs(connectome)
+    values = np.asarray(signs)
+    if values.shape != (connectome.num_edges,) or not np.isin(values, (-1, 0, 1)).all():
+        expected = f"[{connectome.num_edges}] values in -1, 0, +1 (one per edge)"
+        raise invalid("signs", expected, f"shape {list(values.shape)}", "take the order from connectome.edge_index")
+    gap = np.flatnonzero(connectome.kinds == GAP)
+    mirror = gap[np.lexsort((connectome.pre[gap], connectome.post[gap]))]
+    if not np.array_equal(values[gap], values[mirror]):
+        raise invalid(
+            "signs", "equal in both directions of a gap junction", "different ones", "gap entries share a weight"
+        )
+    return values.astype(np.int64)
+
+
+def _initial_scale(
+    connectome: Connectome, edge_to_param: NDArray[np.int64], init: str, reduce: str
+) -> NDArray[np.float32]:
+    """[P] the size of each parameter; a tied one takes the mean over its two directions."""
+    size, post = connectome.num_neurons, connectome.post
+    strength = np.ones(connectome.num_edges) if init == "fan-in" else np.maximum(connectome.counts, 1).astype(float)
+    per_edge = strength / np.sqrt(np.bincount(post, weights=strength**2, minlength=size))[post]
+    if reduce == "mean":
+        per_edge *= np.bincount(post, minlength=size)[post]
+    uses = np.bincount(edge_to_param)
+    return (np.bincount(edge_to_param, weights=per_edge) / uses).astype(np.float32)

@@ -1,0 +1,289 @@
+"""ConnectomeConv: message passing along the synapses of a nervous system, one learnable weight an edge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from elegans_gnn import ops
+from elegans_gnn._shapes import Float
+from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.nn._adjacency import GraphLike, to_adjacency
+from elegans_gnn.nn._edge_weights import GAP, EdgeWeights
+from elegans_gnn.nn._message_passing import MessagePassing
+from elegans_gnn.nn._units import NeuronUnit
+from elegans_gnn.sparse import SparseAdjacency
+
+if TYPE_CHECKING:
+    from elegans_gnn.connectome import Connectome
+
+REDUCES = ("sum", "mean")
+NORMS = ("layer",)
+BIASES = ("neuron", "unit")
+
+
+class ConnectomeConv(MessagePassing):
+    r"""Message passing on a connectome, with a learnable weight per synapse and a unit per neuron.
+
+    .. math::
+        y_v = \mathrm{act}\Big(\mathrm{norm}\big(U_v \sum_{e = (u \to v)} w_e \, x_u + b_v\big)\Big)
+
+    Chemical synapses and gap junctions stand as parallel edges; the two directions of a gap junction share one weight.
+    There is no root term: what a neuron keeps of its own state belongs to the recurrent core. The sum runs as one fused
+    operation (:func:`elegans_gnn.ops.aggregate`) that never builds a tensor of edges times features; message hooks and
+    PyG's explain mode take the unfused `propagate`.
+
+    Args:
+        connectome: the graph; its neuron order is the order of the neuron axis, its edge order that of the weights.
+        in_channels, out_channels: features F of a vector state, or channels C of feature maps.
+        kernel_size: None for vectors; an odd integer makes the units convolutions on maps.
+        unit: ``"shared"`` (one U for all), ``"role"`` or ``"neuron"``.
+        edge_channels: a weight per edge and input channel, w [E, in_channels], instead of w [E].
+        gap: ``"coupled"`` passes w x_u like a chemical synapse; ``"diffusive"`` passes w (x_u - x_v).
+        reduce: ``"sum"``, or ``"mean"`` over the incoming edges.
+        init, signs, gain: see :class:`EdgeWeights`.
+        norm: None or ``"layer"`` (over all features of a neuron, one scale and shift per channel).
+        activation: None or a callable such as :func:`torch.nn.functional.gelu`.
+        bias: ``"neuron"`` (b_v per neuron and channel), ``"unit"`` (one per unit), or None.
+
+    Shapes:
+        x: [B, N, F] or [N, F] for vectors, [B, N, C, H, W] for maps (4-D input is refused: its axes are ambiguous).
+        output: as x with out_channels.
+
+    Raises:
+        ValueError: an option or an input that does not fit, with the remedy.
+    """
+
+    edge_mask: Tensor | None
+    neuron_mask: Tensor | None
+    _diffusive: Tensor | None
+
+    def __init__(
+        self,
+        connectome: Connectome,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel_size: int | None = None,
+        unit: str = "shared",
+        edge_channels: bool = False,
+        gap: str = "coupled",
+        reduce: str = "sum",
+        init: str = "fan-in",
+        signs: str | NDArray[np.int64] | None = None,
+        gain: float = 1.0,
+        norm: str | None = None,
+        activation: Callable[[Tensor], Tensor] | None = None,
+        bias: str | None = "neuron",
+    ) -> None:
+        for argument, value, known in (
+            ("gap", gap, ("coupled", "diffusive")),
+            ("reduce", reduce, REDUCES),
+            ("norm", norm, (None, *NORMS)),
+            ("bias", bias, (None, *BIASES)),
+        ):
+            if value not in known:
+                raise unknown_name(argument, str(value), map(str, known))
+        super().__init__(aggr=reduce, node_dim=1)
+        self.connectome = connectome
+        self.adjacency = SparseAdjacency.from_connectome(connectome)
+        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
+        self.reduce, self.gap, self.activation = reduce, gap, activation
+        self.unit = NeuronUnit(connectome, in_channels, out_channels, unit=unit, kernel_size=kernel_size)
+        channels = in_channels if edge_channels else None
+        self.weights = EdgeWeights(connectome, channels, init=init, signs=signs, gain=gain, reduce=reduce)
+        biases = {"neuron": connectome.num_neurons, "unit": self.unit.weight.shape[0], None: 0}[bias]
+        self.bias_per = bias
+        self.bias = nn.Parameter(torch.empty(biases, out_channels)) if bias else None
+        self.norm = nn.GroupNorm(1, out_channels) if norm else None
+        # Lesions are an experiment on a trained network, not part of it: they are not saved with the weights.
+        self.register_buffer("edge_mask", None, persistent=False)
+        self.register_buffer("neuron_mask", None, persistent=False)
+        is_gap = torch.from_numpy(connectome.kinds == GAP)
+        self.register_buffer(
+            "_diffusive", is_gap.float() if gap == "diffusive" and is_gap.any() else None, persistent=False
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew from torch's generator; biases start at zero."""
+        super().reset_parameters()
+        self.weights.reset_parameters()
+        self.unit.reset_parameters()
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+        if self.norm is not None:
+            self.norm.reset_parameters()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ConnectomeConv:
+        super()._apply(fn, recurse)
+        self.adjacency = self.adjacency.to(self.weights.theta.device)
+        return self
+
+    @property
+    def edge_index(self) -> Tensor:
+        """[2, E] of this layer's own connectome."""
+        return self.adjacency.edge_index
+
+    def edge_weight(self) -> Float[Tensor, "edge *channel"]:
+        """The weights in force, in edge order: tied, signed and lesioned. For plots and explanations too."""
+        weight = self.weights()
+        mask = self.edge_mask
+        if self.neuron_mask is not None:
+            ends = self.neuron_mask[self.edge_index].prod(0)
+            mask = ends if mask is None else mask * ends
+        return weight if mask is None else weight * _spread(mask, weight).to(weight.dtype)
+
+    def lesion(self, *, neurons: Iterable[str] = (), edges: Iterable[int] = ()) -> None:
+        """Silence neurons (by name: they receive and send nothing, their output is zero) and edges (by number).
+
+        Lesions add up until :meth:`heal`; the learned weights stay as they are.
+        """
+        silent = torch.from_numpy(self.connectome.index(neurons))
+        cut = torch.as_tensor(list(edges), dtype=torch.int64)
+        count = self.adjacency.num_edges
+        if cut.numel() and not (cut.min() >= 0 and cut.max() < count):
+            raise invalid("edges", f"edge numbers in 0..{count - 1}", cut.tolist(), "see edge_index")
+        self.neuron_mask = self._silenced(self.neuron_mask, self.adjacency.num_neurons, silent)
+        self.edge_mask = self._silenced(self.edge_mask, count, cut)
+
+    def _silenced(self, mask: Tensor | None, length: int, index: Tensor) -> Tensor | None:
+        if not index.numel():
+            return mask
+        device = self.edge_index.device
+        whole = torch.ones(length, device=device) if mask is None else mask
+        return whole.index_fill(0, index.to(device), 0.0)
+
+    def heal(self) -> None:
+        """Undo all lesions."""
+        self.edge_mask = self.neuron_mask = None
+
+    def forward(self, x: Tensor, edge_index: GraphLike | None = None, edge_weight: Tensor | None = None) -> Tensor:
+        """Send x along the synapses.
+
+        Args:
+            x: the state, see Shapes.
+            edge_index: None, or this layer's own ``edge_index``, for the connectome and its learned weights; otherwise
+                another graph as edge_index [2, E], PyG, torch.sparse or dense matrix (transposed: row = target).
+            edge_weight: [E] weights to use instead; with another graph the default is its matrix's values, else 1.
+        """
+        batched = self._batched(x)
+        own = edge_index is None or self._is_own(edge_index)
+        self._check_neurons(batched.shape[1], own)
+        if own:
+            adjacency = self.adjacency
+            weight = self.edge_weight() if edge_weight is None else edge_weight
+            diffusive = self._diffusive
+        else:
+            adjacency, values = to_adjacency(edge_index, batched.shape[1])
+            given = values if edge_weight is None else edge_weight
+            weight = x.new_ones(adjacency.num_edges) if given is None else given
+            diffusive = None
+        if weight.shape[:1] != (adjacency.num_edges,):
+            expected = f"of shape [{adjacency.num_edges}] (one per edge)"
+            raise invalid("edge_weight", expected, list(weight.shape), "take the order from edge_index")
+        arrived = self._aggregate(batched, adjacency, weight, diffusive)
+        out = self._update(arrived)
+        if own and self.neuron_mask is not None:
+            out = out * _spread(self.neuron_mask, out[0]).to(out.dtype)
+        return out if x.dim() == batched.dim() else out[0]
+
+    def _aggregate(self, x: Tensor, adjacency: SparseAdjacency, weight: Tensor, diffusive: Tensor | None) -> Tensor:
+        if self._watched():
+            kept = torch.zeros_like(weight) if diffusive is None else weight * _spread(diffusive, weight)
+            edges = adjacency.edge_index
+            size = (adjacency.num_neurons, adjacency.num_neurons)
+            return self.propagate(edges, size=size, x=x, edge_weight=weight, kept=kept)
+        y = ops.aggregate(x, weight, adjacency, reduce=self.reduce)
+        if diffusive is None:
+            return y
+        leak = weight.new_zeros(adjacency.num_neurons, *weight.shape[1:])
+        leak = leak.index_add(0, adjacency.edge_index[1], weight * _spread(diffusive, weight))
+        if self.reduce == "mean":
+            leak = leak / _spread(adjacency.in_degree.clamp_min(1), leak)
+        return y - _spread(leak, x[0]) * x
+
+    def message(self, x_i: Tensor, x_j: Tensor, edge_weight: Tensor, kept: Tensor) -> Tensor:
+        """One message an edge: the unfused form, w_e x_u - (w_e x_v for a diffusive gap junction)."""
+        message = _spread(edge_weight, x_j[0]) * x_j
+        return message if self._diffusive is None else message - _spread(kept, x_i[0]) * x_i
+
+    def _update(self, arrived: Tensor) -> Tensor:
+        out = self.unit(arrived)
+        if self.bias is not None:
+            bias = self.bias if self.bias_per == "neuron" else self._unit_bias(out.shape[1])
+            out = out + _spread(bias, out[0])
+        if self.norm is not None:
+            out = self.norm(out.flatten(0, 1)).reshape(out.shape)
+        return out if self.activation is None else self.activation(out)
+
+    def _unit_bias(self, neurons: int) -> Tensor:
+        assert self.bias is not None
+        if len(self.bias) == 1:
+            return self.bias.expand(neurons, -1)
+        return self.bias.index_select(0, self.unit.group)
+
+    def _watched(self) -> bool:
+        """Whether somebody listens to single messages, so that they must exist."""
+        return bool(
+            self.explain
+            or self._message_forward_pre_hooks
+            or self._message_forward_hooks
+            or self._propagate_forward_pre_hooks
+            or self._propagate_forward_hooks
+            or self._aggregate_forward_pre_hooks
+            or self._aggregate_forward_hooks
+        )
+
+    def _is_own(self, graph: Any) -> bool:
+        if graph is self.adjacency or graph is self.adjacency.edge_index:
+            return True
+        own = self.adjacency.edge_index
+        if not isinstance(graph, Tensor) or graph.layout != torch.strided or graph.is_floating_point():
+            return False
+        return graph.shape == own.shape and torch.equal(graph.as_subclass(Tensor), own.to(graph.device))
+
+    def _batched(self, x: Tensor) -> Tensor:
+        """x with its batch axis, after every check of its shape."""
+        maps = self.kernel_size is not None
+        ranks = (5,) if maps else (2, 3)
+        expected = "[B, N, C, H, W]" if maps else "[B, N, F] or [N, F]"
+        if x.dim() not in ranks:
+            remedy = "reshape it so that batch, neuron and feature axes are told apart"
+            if x.dim() == 4:
+                remedy = "add the missing axis: x[None] for one sample's [N, C, H, W], x[:, :, None] for [B, N, H, W]"
+            if x.dim() in (2, 3, 5):
+                remedy = "set kernel_size=None for vectors, an odd kernel_size for maps"
+            raise invalid("x", f"of shape {expected}", list(x.shape), remedy)
+        batched = x[None] if x.dim() == 2 else x
+        if batched.shape[2] != self.in_channels:
+            axis = "channels" if maps else "features"
+            raise invalid("x", f"of {self.in_channels} {axis}", batched.shape[2], "set in_channels to match")
+        return batched
+
+    def _check_neurons(self, neurons: int, own: bool) -> None:
+        expected = self.adjacency.num_neurons
+        any_size = not own and self.bias_per != "neuron" and self.unit.weight.shape[0] == 1
+        if neurons == expected or any_size:
+            return
+        remedy = "order the neuron axis as connectome.names"
+        if not own:
+            remedy += '; for graphs of another size use unit="shared" and bias="unit"'
+        raise invalid("x", f"of {expected} neurons", neurons, remedy)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.in_channels}, {self.out_channels}, connectome={self.connectome.name!r}, "
+            f"neurons={self.connectome.num_neurons}, edges={self.connectome.num_edges}, "
+            f"parameters={self.weights.theta.shape[0]}, unit={self.unit.unit!r}, kernel_size={self.kernel_size})"
+        )
+
+
+def _spread(values: Tensor, like: Tensor) -> Tensor:
+    """Values over the leading axes of another tensor, with axes of length 1 for its remaining ones."""
+    return values.reshape(*values.shape, *[1] * (like.dim() - values.dim()))

@@ -1,0 +1,140 @@
+"""The public aggregation: validates once, brings the arguments into the raw operators' shapes, and is differentiable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from elegans_gnn._shapes import Float
+from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.ops import _backends, _contract
+from elegans_gnn.ops._graph import REDUCES
+from elegans_gnn.sparse import SparseAdjacency
+
+_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def aggregate(
+    x: Float[Tensor, "*batch neuron feature"] | Float[Tensor, "batch neuron *feature"],
+    weight: Float[Tensor, " edge"] | Float[Tensor, "edge channel"],
+    adjacency: SparseAdjacency,
+    reduce: str = "sum",
+) -> Float[Tensor, "..."]:
+    """Combine, at each neuron, the weighted states of its presynaptic neurons.
+
+        y[b, v, c, k] = reduce over edges e = (u -> v) of  weight[e, c] * x[b, u, c, k]
+
+    A neuron without incoming edges gets 0 (mul: 1). `mean` divides by the in-degree. `max` sends its gradient to the first
+    winning edge in CSR order. NaN propagates. No tensor with an edge axis times a feature axis is formed. Half-precision
+    states are summed in float32. Results do not depend on the number of threads.
+
+    Args:
+        x: the states, [B, N, *feature] with any number of feature axes, or [N, F].
+        weight: one weight per edge [E], or per edge and channel [E, C] with C the first feature axis; in the order of
+            `adjacency.edge_index`. Same dtype as x, or float32 beside half-precision x.
+        adjacency: the edges; on the device of x.
+        reduce: "sum", "mean", "mul" or "max".
+
+    Returns:
+        A tensor like x. Gradients flow to x and to weight, once (no double backward).
+
+    Raises:
+        ValueError: a shape, dtype or device outside the above.
+    """
+    channels = _validate(x, weight, adjacency, reduce)
+    batched = x if x.dim() > 2 else x.unsqueeze(0)
+    if weight.dim() == 1:
+        states, weights = batched.flatten(2).unsqueeze(2), weight.unsqueeze(1)
+    else:
+        states, weights = batched.reshape(*batched.shape[:2], channels, -1), weight
+    y, _ = _Aggregate.apply(
+        states,
+        weights,
+        adjacency.rowptr,
+        adjacency.col,
+        adjacency.perm,
+        adjacency.colptr,
+        adjacency.row,
+        adjacency.csc_perm,
+        reduce,
+        _backends.resolve(x.device),
+    )
+    return y.view(x.shape)
+
+
+class _Aggregate(torch.autograd.Function):
+    """Ties the two raw operators together; works under torch.func.grad, torch.compile and checkpointing."""
+
+    @staticmethod
+    def forward(
+        x: Tensor,
+        weight: Tensor,
+        rowptr: Tensor,
+        col: Tensor,
+        perm: Tensor,
+        colptr: Tensor,
+        row: Tensor,
+        csc_perm: Tensor,
+        reduce: str,
+        backend: str,
+    ) -> tuple[Tensor, Tensor]:
+        return _contract.aggregate_forward(x, weight, rowptr, col, perm, colptr, row, csc_perm, reduce, backend)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        *tensors, ctx.reduce, ctx.backend = inputs
+        ctx.save_for_backward(*tensors, output[1])
+        ctx.mark_non_differentiable(output[1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_y: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, rowptr, col, perm, colptr, row, csc_perm, winner = ctx.saved_tensors
+        need_x, need_weight = ctx.needs_input_grad[:2]
+        grad_x, grad_weight = _contract.aggregate_backward(
+            grad_y,
+            x,
+            weight,
+            winner,
+            rowptr,
+            col,
+            perm,
+            colptr,
+            row,
+            csc_perm,
+            ctx.reduce,
+            ctx.backend,
+            need_x,
+            need_weight,
+        )
+        return grad_x if need_x else None, grad_weight if need_weight else None, *[None] * 8
+
+
+def _validate(x: Tensor, weight: Tensor, adjacency: SparseAdjacency, reduce: str) -> int:
+    """Refuse what the contract does not allow; gives the number of channels."""
+    if reduce not in REDUCES:
+        raise unknown_name("reduce", reduce, REDUCES)
+    neurons, edges = adjacency.num_neurons, adjacency.num_edges
+    if x.dim() < 2:
+        raise invalid("x", "[B, N, *feature] or [N, F]", list(x.shape), "add the missing axes")
+    neuron_axis = 0 if x.dim() == 2 else 1
+    if x.shape[neuron_axis] != neurons:
+        expected = f"of size {neurons} (the neurons) on axis {neuron_axis}"
+        raise invalid("x", expected, list(x.shape), "pass states as [B, N, *feature] or [N, F]")
+    channels = x.shape[neuron_axis + 1]
+    if weight.dim() not in (1, 2) or weight.shape[0] != edges or (weight.dim() == 2 and weight.shape[1] != channels):
+        expected = f"of shape [{edges}] (one per edge) or [{edges}, {channels}] (per edge and channel)"
+        raise invalid("weight", expected, list(weight.shape), "take the order from adjacency.edge_index")
+    if x.dtype not in _DTYPES:
+        raise invalid("x", "float32, float64, float16 or bfloat16", x.dtype, "convert it with x.to(torch.float32)")
+    if weight.dtype != x.dtype and not (weight.dtype == torch.float32 and x.dtype in _HALF):
+        wanted = f"{x.dtype} like x" + (" or torch.float32" if x.dtype in _HALF else "")
+        raise invalid("weight", wanted, weight.dtype, "convert the one or the other with .to(dtype)")
+    if not x.device == weight.device == adjacency.device:
+        got = f"x on {x.device}, weight on {weight.device}, adjacency on {adjacency.device}"
+        raise invalid("x, weight and adjacency", "on one device", got, "move them with .to(x.device)")
+    return channels

@@ -1,0 +1,117 @@
+"""The op contract: schema, fake and dispatch of the two raw operators, side by side.
+
+    elegans_gnn::aggregate_forward    x [B, N, C, K], weight [E, C] -> y [B, N, C, K], winner (max: int32 like y; else empty)
+    elegans_gnn::aggregate_backward   the same and grad_y -> grad_x, grad_weight (one that is not needed is empty)
+
+They are registered through the low-level `Library`, because the Python wrapper `custom_op` costs 10 microseconds more a
+call. They carry no autograd formula: `aggregate()` wraps them in an autograd.Function. Arguments are trusted here; the
+public function has validated them. `backend` is an argument of the schema, so the backward pass runs where the forward
+pass ran, whatever thread or context it happens in.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from elegans_gnn.ops import _backends
+from elegans_gnn.ops._graph import Graph
+
+LIBRARY = torch.library.Library("elegans_gnn", "DEF")
+
+LIBRARY.define(
+    "aggregate_forward(Tensor x, Tensor weight, Tensor rowptr, Tensor col, Tensor perm, Tensor colptr, Tensor row, "
+    "Tensor csc_perm, str reduce, str backend) -> (Tensor y, Tensor winner)",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+LIBRARY.define(
+    "aggregate_backward(Tensor grad_y, Tensor x, Tensor weight, Tensor winner, Tensor rowptr, Tensor col, Tensor perm, "
+    "Tensor colptr, Tensor row, Tensor csc_perm, str reduce, str backend, bool need_x, bool need_weight) "
+    "-> (Tensor grad_x, Tensor grad_weight)",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+
+
+def _forward(
+    x: Tensor,
+    weight: Tensor,
+    rowptr: Tensor,
+    col: Tensor,
+    perm: Tensor,
+    colptr: Tensor,
+    row: Tensor,
+    csc_perm: Tensor,
+    reduce: str,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    graph = Graph(rowptr, col, perm, colptr, row, csc_perm)
+    return _backends.implementation(backend).forward(x, weight, graph, reduce)
+
+
+def _forward_fake(
+    x: Tensor,
+    weight: Tensor,
+    rowptr: Tensor,
+    col: Tensor,
+    perm: Tensor,
+    colptr: Tensor,
+    row: Tensor,
+    csc_perm: Tensor,
+    reduce: str,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    winner = x.new_empty(x.shape if reduce == "max" else (0,), dtype=torch.int32)
+    return x.new_empty(x.shape), winner
+
+
+def _backward(
+    grad_y: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    winner: Tensor,
+    rowptr: Tensor,
+    col: Tensor,
+    perm: Tensor,
+    colptr: Tensor,
+    row: Tensor,
+    csc_perm: Tensor,
+    reduce: str,
+    backend: str,
+    need_x: bool,
+    need_weight: bool,
+) -> tuple[Tensor, Tensor]:
+    graph = Graph(rowptr, col, perm, colptr, row, csc_perm)
+    return _backends.implementation(backend).backward(grad_y, x, weight, winner, graph, reduce, need_x, need_weight)
+
+
+def _backward_fake(
+    grad_y: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    winner: Tensor,
+    rowptr: Tensor,
+    col: Tensor,
+    perm: Tensor,
+    colptr: Tensor,
+    row: Tensor,
+    csc_perm: Tensor,
+    reduce: str,
+    backend: str,
+    need_x: bool,
+    need_weight: bool,
+) -> tuple[Tensor, Tensor]:
+    grad_x = x.new_empty(x.shape if need_x else (0,))
+    grad_weight = weight.new_empty(weight.shape if need_weight else (0,))
+    return grad_x, grad_weight
+
+
+# One Python kernel for CPU and CUDA: which code runs is the backend's business, not the dispatch key's.
+for _name, _kernel, _fake in (
+    ("aggregate_forward", _forward, _forward_fake),
+    ("aggregate_backward", _backward, _backward_fake),
+):
+    LIBRARY.impl(_name, _kernel, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"elegans_gnn::{_name}", _fake, lib=LIBRARY)
+
+aggregate_forward = torch.ops.elegans_gnn.aggregate_forward.default
+aggregate_backward = torch.ops.elegans_gnn.aggregate_backward.default

@@ -1,0 +1,101 @@
+"""The aggregation on the CPU in C++: csrc/ through a plain C interface."""
+
+from __future__ import annotations
+
+import struct
+
+import torch
+from torch import Tensor
+
+from elegans_gnn.ops._graph import REDUCES, Graph
+from elegans_gnn.ops._library import library_path, load_library
+
+_REDUCE = {name: code for code, name in enumerate(REDUCES)}
+_DTYPE = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
+_STATUS = {1: "not enough memory for the working buffers", 2: "this processor lacks the requested instruction set"}
+# The fields of elegans_call in csrc/elegans_gnn.h.
+_pack = struct.Struct("=33q").pack
+
+# Set by tests and benchmarks: schedule (1 strips, 2 rows) and instruction set (1 baseline, 2 AVX2, 3 AVX-512); 0 chooses.
+schedule = 0
+instruction_set = 0
+
+
+def _require_library() -> None:
+    if load_library() is None:
+        raise RuntimeError(f"backend native needs {library_path()}; install a C++17 compiler and reinstall elegans_gnn")
+
+
+_require_library()
+_library = load_library()
+assert _library is not None
+_forward, _backward = _library.elegans_forward, _library.elegans_backward
+
+
+def forward(x: Tensor, weight: Tensor, graph: Graph, reduce: str) -> tuple[Tensor, Tensor]:
+    """See `elegans_gnn.ops.reference.forward`."""
+    y = x.new_empty(x.shape)
+    winner = x.new_empty(x.shape if reduce == "max" else (0,), dtype=torch.int32)
+    if y.numel():
+        _call(_forward, x, None, weight, winner, y, None, None, graph, reduce)
+    return y, winner
+
+
+def backward(
+    grad_y: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    winner: Tensor,
+    graph: Graph,
+    reduce: str,
+    need_x: bool,
+    need_weight: bool,
+) -> tuple[Tensor, Tensor]:
+    """See `elegans_gnn.ops.reference.backward`."""
+    grad_x = x.new_empty(x.shape if need_x else (0,))
+    grad_weight = weight.new_empty(weight.shape if need_weight else (0,))
+    if x.numel():
+        _call(_backward, x, grad_y, weight, winner, None, grad_x, grad_weight, graph, reduce)
+    else:
+        grad_weight.zero_()
+    return grad_x, grad_weight
+
+
+def _call(
+    function: object,
+    x: Tensor,
+    grad: Tensor | None,
+    weight: Tensor,
+    winner: Tensor,
+    y: Tensor | None,
+    grad_x: Tensor | None,
+    grad_weight: Tensor | None,
+    graph: Graph,
+    reduce: str,
+) -> None:
+    """Describe the call in one block of integers, and run it."""
+    x = _unit_stride(x)
+    batch, neurons, channels, inner = x.shape
+    edges, weight_channels = weight.shape
+    if grad is None:
+        grad_fields = (0, 0, 0, 0)
+    else:
+        grad = _unit_stride(grad)
+        grad_fields = (grad.data_ptr(), *grad.stride()[:3])
+    block = _pack(
+        _REDUCE[reduce], _DTYPE[x.dtype], _DTYPE[weight.dtype], schedule, instruction_set, torch.get_num_threads(),
+        batch, neurons, channels, inner, edges, weight_channels,
+        x.data_ptr(), *x.stride()[:3], *grad_fields, weight.data_ptr(), *weight.stride(), winner.data_ptr(),
+        0 if y is None else y.data_ptr(),
+        0 if grad_x is None else grad_x.data_ptr(),
+        0 if grad_weight is None else grad_weight.data_ptr(),
+        *[index.data_ptr() for index in graph],
+    )  # fmt: skip
+    status = function(block)  # type: ignore[operator]
+    if status:
+        raise RuntimeError(f"the native aggregation failed: {_STATUS[status]}")
+
+
+def _unit_stride(x: Tensor) -> Tensor:
+    """Every layout with neighbouring inner features is read in place; others are copied."""
+    return x if x.stride(3) == 1 or x.shape[3] == 1 else x.contiguous()

@@ -1,0 +1,123 @@
+"""A fixed directed graph in the two sorted forms that the aggregation reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from elegans_gnn._shapes import Int
+from elegans_gnn.errors import invalid
+
+if TYPE_CHECKING:
+    from elegans_gnn.connectome import Connectome
+
+# Row pointers and edge numbers are 32-bit: half the index traffic of the kernels.
+_MAX_INT32 = 2**31 - 1
+
+
+class SparseAdjacency:
+    """The edges u -> v of a graph in the caller's order, in CSR by target and in CSC by source.
+
+    The caller's edge order is kept: weights stay in the order of `edge_index`, and `perm` and `csc_perm` lead from the
+    sorted forms into it. Both sorts are stable, so parallel edges (duplicates) keep the order in which they were given.
+    Self-loops, duplicates, isolated neurons and an empty edge set are allowed. Treat instances as immutable.
+
+    Args:
+        edge_index: sources in row 0, targets in row 1, values in 0 .. num_neurons - 1.
+        num_neurons: the number of neurons N; neurons without edges count.
+
+    Attributes:
+        edge_index: int64 [2, E], as given.
+        in_degree: int64 [N], number of incoming edges.
+        rowptr, col, perm: int32 [N + 1], [E], [E]. Edges into v are rowptr[v] .. rowptr[v + 1]; col holds their sources,
+            perm their positions in `edge_index`.
+        colptr, row, csc_perm: int32 [N + 1], [E], [E]. The same by source; row holds the targets.
+
+    Raises:
+        ValueError: edge_index has another shape or type, or an index is out of range.
+
+    >>> graph = SparseAdjacency(torch.tensor([[0, 2, 1], [1, 1, 0]]), num_neurons=3)
+    >>> graph.rowptr.tolist(), graph.col.tolist(), graph.perm.tolist()
+    ([0, 1, 3, 3], [1, 0, 2], [2, 0, 1])
+    """
+
+    edge_index: Tensor
+    in_degree: Tensor
+    rowptr: Tensor
+    col: Tensor
+    perm: Tensor
+    colptr: Tensor
+    row: Tensor
+    csc_perm: Tensor
+
+    def __init__(self, edge_index: Int[Tensor, "2 edge"], num_neurons: int) -> None:
+        edge_index = _validated(edge_index, num_neurons)
+        source, target = edge_index
+        self.num_neurons = num_neurons
+        self.num_edges = edge_index.shape[1]
+        self.edge_index = edge_index
+        self.in_degree = torch.bincount(target, minlength=num_neurons)
+        self.rowptr, self.col, self.perm = _compress(target, source, num_neurons)
+        self.colptr, self.row, self.csc_perm = _compress(source, target, num_neurons)
+
+    @classmethod
+    def from_connectome(cls, connectome: Connectome) -> SparseAdjacency:
+        """The wiring of a connectome, edges in its (pre, post, kind) order."""
+        return cls(torch.tensor(connectome.edge_index), connectome.num_neurons)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the index tensors live."""
+        return self.edge_index.device
+
+    def to(self, device: torch.device | str) -> SparseAdjacency:
+        """This graph on another device; itself where it already is there."""
+        device = torch.empty(0, device=device).device
+        if device == self.device:
+            return self
+        moved = object.__new__(SparseAdjacency)
+        moved.num_neurons = self.num_neurons
+        moved.num_edges = self.num_edges
+        for name in _TENSORS:
+            setattr(moved, name, getattr(self, name).to(device))
+        return moved
+
+    def __repr__(self) -> str:
+        return (
+            f"SparseAdjacency(num_neurons={self.num_neurons}, num_edges={self.num_edges}, device={str(self.device)!r})"
+        )
+
+
+_TENSORS = ("edge_index", "in_degree", "rowptr", "col", "perm", "colptr", "row", "csc_perm")
+
+
+def _validated(edge_index: Tensor, num_neurons: int) -> Tensor:
+    """Check everything that the kernels trust; every later call relies on it."""
+    if not isinstance(edge_index, Tensor) or edge_index.dtype not in (torch.int64, torch.int32):
+        got = edge_index.dtype if isinstance(edge_index, Tensor) else type(edge_index).__name__
+        raise invalid("edge_index", "an int64 tensor", got, "use torch.as_tensor(edges, dtype=torch.int64)")
+    if edge_index.dim() != 2 or edge_index.shape[0] != 2:
+        remedy = "pass sources in row 0 and targets in row 1 (a list of pairs needs .T)"
+        raise invalid("edge_index", "of shape [2, E]", list(edge_index.shape), remedy)
+    if isinstance(num_neurons, bool) or not isinstance(num_neurons, int) or num_neurons < 1:
+        raise invalid("num_neurons", "a positive integer", repr(num_neurons), "pass the number of rows of the state")
+    if max(num_neurons, edge_index.shape[1]) > _MAX_INT32:
+        got = f"{num_neurons} neurons and {edge_index.shape[1]} edges"
+        raise invalid("edge_index", f"a graph of at most {_MAX_INT32} neurons and edges", got, "split the graph")
+    if edge_index.shape[1]:
+        low, high = (int(bound) for bound in torch.aminmax(edge_index))
+        if low < 0 or high >= num_neurons:
+            got = f"values in {low} .. {high}"
+            raise invalid("edge_index", f"made of values in 0 .. {num_neurons - 1}", got, "check num_neurons")
+    # A private copy: writing into the caller's tensor later must not slip past the range check.
+    return edge_index.detach().to(torch.int64, copy=True).contiguous()
+
+
+def _compress(keys: Tensor, others: Tensor, num_neurons: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Stable compressed form: pointers over `keys`, the partner of each sorted edge, and its original position."""
+    order = torch.argsort(keys, stable=True)
+    pointers = torch.zeros(num_neurons + 1, dtype=torch.int64, device=keys.device)
+    torch.cumsum(torch.bincount(keys, minlength=num_neurons), dim=0, out=pointers[1:])
+    return pointers.to(torch.int32), others[order].to(torch.int32), order.to(torch.int32)

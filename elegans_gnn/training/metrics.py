@@ -1,0 +1,62 @@
+"""How good a reconstruction is: the four figures, fixed once for all models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import MeanMetric
+from torchmetrics.classification import BinaryAccuracy, BinaryF1Score
+from torchmetrics.image import StructuralSimilarityIndexMeasure
+
+from elegans_gnn._shapes import Float
+
+METRICS = ("accuracy", "f1", "bce", "ssim")
+_BATCH = 200
+
+
+class ReconstructionMetrics(nn.Module):
+    """Pixel accuracy, F1, BCE and SSIM of predicted ink, gathered over batches.
+
+    - accuracy: mean over all pixels of [(p > 0.5) == ink].
+    - f1: of ink, micro over all pixels, predicted where p > 0.25.
+    - bce: mean binary cross-entropy per pixel, in nats.
+    - ssim: structural similarity of p against ink, Gaussian window of 11 pixels (sigma 1.5), data range 1.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.accuracy = BinaryAccuracy(threshold=0.5)
+        self.f1 = BinaryF1Score(threshold=0.25)
+        self.bce = MeanMetric()
+        self.ssim = StructuralSimilarityIndexMeasure(data_range=1.0, kernel_size=11, sigma=1.5)
+
+    def update(self, logits: Float[Tensor, "batch 1 height width"], ink: Float[Tensor, "batch 1 height width"]) -> None:
+        """Take in one batch."""
+        probability = torch.sigmoid(logits)
+        self.accuracy.update(probability.flatten(), ink.flatten().int())
+        self.f1.update(probability.flatten(), ink.flatten().int())
+        self.bce.update(F.binary_cross_entropy_with_logits(logits, ink), weight=len(ink))
+        self.ssim.update(probability, ink)
+
+    def compute(self) -> dict[str, Tensor]:
+        """The four figures over everything taken in."""
+        return {name: getattr(self, name).compute() for name in METRICS}
+
+    def reset(self) -> None:
+        """Forget everything taken in."""
+        for name in METRICS:
+            getattr(self, name).reset()
+
+
+@torch.no_grad()
+def evaluate_reconstruction(
+    logits_of: Callable[[Tensor], Tensor], ink: Float[Tensor, "image 1 height width"]
+) -> dict[str, float]:
+    """The four figures of a model (images to logits of ink) on some images."""
+    metrics = ReconstructionMetrics().to(ink.device)
+    for batch in ink.split(_BATCH):
+        metrics.update(logits_of(batch), batch)
+    return {name: float(value) for name, value in metrics.compute().items()}

@@ -1,0 +1,78 @@
+"""Learned synapse strengths as a picture of the nervous system."""
+
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elegans_gnn.connectome import ROLES
+from elegans_gnn.errors import invalid
+from elegans_gnn.viz._figure import finish, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from elegans_gnn.connectome import Connectome
+
+
+def per_edge(connectome: Connectome, weights: NDArray[np.floating]) -> NDArray[np.float64]:
+    """[E] one number an edge: the weight, or the root mean square over the channels of [E, C]."""
+    values = np.asarray(weights, dtype=np.float64)
+    if values.ndim not in (1, 2) or len(values) != connectome.num_edges:
+        expected = f"of shape [{connectome.num_edges}] or [{connectome.num_edges}, C] (one per edge)"
+        raise invalid("weights", expected, list(values.shape), "take the order from connectome.edge_index")
+    return values if values.ndim == 1 else np.sqrt(np.square(values).mean(axis=1))
+
+
+def weight_matrix(connectome: Connectome, weights: NDArray[np.floating]) -> NDArray[np.float64]:
+    """[N, N] what neuron u (row) sends to neuron v (column), parallel edges added up, NaN where there is no synapse."""
+    values = per_edge(connectome, weights)
+    matrix = np.full((connectome.num_neurons, connectome.num_neurons), np.nan)
+    matrix[connectome.pre, connectome.post] = 0.0
+    np.add.at(matrix, (connectome.pre, connectome.post), values)
+    return matrix
+
+
+def plot_edge_weights(
+    connectome: Connectome, weights: NDArray[np.floating], path: str | os.PathLike[str] | None = None
+) -> Figure:
+    """Draw the learned weights neuron by neuron, ordered by role, and within a role by name.
+
+    Args:
+        connectome: the graph.
+        weights: [E] or [E, C] in its edge order, such as `conv.edge_weight()`.
+        path: where to write the picture.
+    """
+    rank = {role: number for number, role in enumerate(ROLES)}
+    roles = [str(role) for role in connectome.roles]
+    order = sorted(range(connectome.num_neurons), key=lambda neuron: (rank[roles[neuron]], neuron))
+    matrix = weight_matrix(connectome, weights)[np.ix_(order, order)]
+    present = matrix[~np.isnan(matrix)]
+    limit = float(np.quantile(np.abs(present), 0.98)) if present.size else 1.0
+    figure = new_figure(8.0, 7.2)
+    axes = figure.subplots()
+    axes.set_facecolor("white")
+    rows, columns = np.nonzero(~np.isnan(matrix))
+    # Dots, not an image: one neuron in 279 is less than a pixel of a printed figure.
+    dots = axes.scatter(
+        columns, rows, c=matrix[rows, columns], s=5, marker="s", linewidths=0, cmap="RdBu_r", vmin=-limit, vmax=limit
+    )
+    borders = np.flatnonzero([roles[a] != roles[b] for a, b in pairwise(order)]) + 0.5
+    for border in borders:
+        axes.axhline(border, color="0.6", linewidth=0.6)
+        axes.axvline(border, color="0.6", linewidth=0.6)
+    edges = [-0.5, *borders, connectome.num_neurons - 0.5]
+    centres = [(low + high) / 2 for low, high in pairwise(edges)]
+    names = [f"{role} ({roles.count(role)})" for role in ROLES if role in roles]
+    axes.set_xticks(centres, names)
+    axes.set_yticks(centres, names, rotation=90, va="center")
+    axes.tick_params(length=0)
+    axes.set(xlim=(-0.5, connectome.num_neurons - 0.5), ylim=(connectome.num_neurons - 0.5, -0.5), aspect="equal")
+    axes.set(xlabel="receives (post)", ylabel="sends (pre)")
+    axes.set_title(f"{connectome.name}: weight of each of {len(present)} connected pairs", loc="left", fontsize=10)
+    figure.colorbar(dots, ax=axes, shrink=0.8, extend="both", label="learned weight (colours end at the 98 % quantile)")
+    return finish(figure, path)

@@ -1,0 +1,64 @@
+"""Originals over reconstructions."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elegans_gnn.errors import invalid
+from elegans_gnn.viz._figure import finish, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_GAP = 2
+_ROWS = 3
+
+
+def plot_reconstructions(
+    originals: NDArray[np.floating],
+    reconstructions: NDArray[np.floating],
+    path: str | os.PathLike[str] | None = None,
+) -> Figure:
+    """Draw three rows: originals, reconstructions, and where they differ.
+
+    Args:
+        originals, reconstructions: [M, H, W] values in 0..1.
+        path: where to write the picture.
+    """
+    if originals.shape != reconstructions.shape or originals.ndim != _ROWS:
+        got = f"{list(originals.shape)} and {list(reconstructions.shape)}"
+        raise invalid(
+            "originals and reconstructions", "of one shape [M, H, W]", got, "drop the channel axis with [:, 0]"
+        )
+    count, height, width = originals.shape
+    missing = (originals > 0.5) & (reconstructions <= 0.5)
+    added = (originals <= 0.5) & (reconstructions > 0.5)
+    canvas = np.full((_ROWS * (height + _GAP) - _GAP, count * (width + _GAP) - _GAP, 3), 0.75)
+    for column in range(count):
+        left = column * (width + _GAP)
+        wrong = np.ones((height, width, 3))
+        wrong[missing[column]] = (0.84, 0.15, 0.16)
+        wrong[added[column]] = (0.12, 0.47, 0.71)
+        for row, image in enumerate((1 - originals[column], 1 - reconstructions[column], wrong)):
+            top = row * (height + _GAP)
+            canvas[top : top + height, left : left + width] = image if image.ndim == _ROWS else image[:, :, None]
+    figure = new_figure(max(4.0, 0.62 * count + 1.2), 2.4)
+    axes = figure.subplots()
+    axes.imshow(canvas.clip(0, 1), interpolation="nearest")
+    centres = [row * (height + _GAP) + height / 2 for row in range(_ROWS)]
+    share = 1 - (missing | added).mean()
+    axes.set_yticks(centres, ["original", "redrawn", "errors"])
+    axes.set_xticks([])
+    axes.set_title(
+        f"pixels right in these {count}: {100 * share:.2f} % (errors: red missing, blue too much)",
+        fontsize=9,
+        loc="left",
+    )
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(length=0)
+    return finish(figure, path)

@@ -1,0 +1,19 @@
+"""Shapes in annotations are executed: every call of a layer or model in these tests checks its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import jaxtyping
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook(["elegans_gnn.nn", "elegans_gnn.models", "elegans_gnn.sparse"], "beartype.beartype")
+
+
+@pytest.fixture
+def unchecked_shapes() -> Iterator[None]:
+    """Switches the checks of annotations off: for torch.compile, and to reach the errors that users see."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -1,0 +1,368 @@
+"""ConnectomeConv: its formula, its options, its place in PyG, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+from torch_geometric.explain import Explainer, GNNExplainer
+from torch_geometric.nn import MessagePassing
+from torch_geometric.testing import assert_module
+
+from elegans_gnn import Connectome, ConnectomeConv, load_connectome
+from elegans_gnn.nn import tie_gap_junctions, transmitter_signs
+from elegans_gnn.sparse import SparseAdjacency
+
+
+@pytest.fixture(scope="module")
+def worm() -> Connectome:
+    return load_connectome("varshney2011")
+
+
+@pytest.fixture
+def small() -> Connectome:
+    """Five neurons: a chain, a gap junction, a pair of both kinds, a self-loop, and E isolated."""
+    return Connectome.from_edges(
+        "small",
+        ["A", "B", "C", "D", "E"],
+        ["A", "B", "B", "C", "C", "D", "D"],
+        ["B", "C", "C", "B", "D", "D", "A"],
+        kinds=["chemical", "chemical", "gap", "gap", "chemical", "gap", "chemical"],
+        counts=[1, 4, 2, 2, 9, 1, 3],
+        roles=["sensory", "inter", "inter", "motor", "motor"],
+        transmitters=["acetylcholine", "GABA", "dopamine", "", "glutamate"],
+    )
+
+
+def by_hand(conv: ConnectomeConv, x: torch.Tensor) -> torch.Tensor:
+    """The formula, one edge at a time, for vectors [B, N, F] with a shared unit."""
+    graph, weight = conv.connectome, conv.edge_weight()
+    arrived = torch.zeros_like(x)
+    for edge, (u, v, kind) in enumerate(zip(graph.pre, graph.post, graph.kinds, strict=True)):
+        signal = x[:, u] - x[:, v] if conv.gap == "diffusive" and kind == "gap" else x[:, u]
+        arrived[:, v] = arrived[:, v] + weight[edge] * signal
+    if conv.reduce == "mean":
+        arrived = arrived / conv.adjacency.in_degree.clamp_min(1)[:, None]
+    y = arrived @ conv.unit.weight[0].T
+    if conv.bias is not None:
+        y = y + conv.bias
+    return y if conv.activation is None else conv.activation(y)
+
+
+@pytest.mark.parametrize("gap", ["coupled", "diffusive"])
+@pytest.mark.parametrize("reduce", ["sum", "mean"])
+@pytest.mark.parametrize("edge_channels", [False, True])
+def test_matches_the_formula_edge_by_edge(small, gap, reduce, edge_channels):
+    torch.manual_seed(0)
+    conv = ConnectomeConv(
+        small, 3, 4, gap=gap, reduce=reduce, edge_channels=edge_channels, activation=torch.tanh
+    ).double()
+    torch.nn.init.normal_(conv.bias)
+    x = torch.randn(2, 5, 3, dtype=torch.float64)
+    torch.testing.assert_close(conv(x), by_hand(conv, x))
+
+
+@pytest.mark.parametrize("gap", ["coupled", "diffusive"])
+@pytest.mark.parametrize("kernel_size", [None, 3])
+@pytest.mark.parametrize("edge_channels", [False, True])
+def test_unfused_path_gives_the_same_and_is_taken_only_when_watched(small, gap, kernel_size, edge_channels):
+    conv = ConnectomeConv(small, 3, 2, gap=gap, kernel_size=kernel_size, edge_channels=edge_channels).double()
+    x = torch.randn(2, 5, 3, *([] if kernel_size is None else [6, 5]), dtype=torch.float64)
+    fused = conv(x)
+    seen = []
+    handle = conv.register_message_forward_hook(lambda module, inputs, output: seen.append(output.shape))
+    torch.testing.assert_close(conv(x), fused)
+    handle.remove()
+    torch.testing.assert_close(conv(x), fused)
+    assert [shape[:2] for shape in seen] == [(2, small.num_edges)]
+
+
+def test_message_hook_can_change_the_messages(small):
+    conv = ConnectomeConv(small, 3, 2, bias=None)
+    conv.register_message_forward_hook(lambda module, inputs, output: torch.zeros_like(output))
+    assert conv(torch.randn(1, 5, 3)).abs().max() == 0
+
+
+@pytest.mark.parametrize("unit", ["shared", "role", "neuron"])
+def test_units_of_vectors_and_maps_agree(small, unit):
+    """A 1 x 1 convolution on 1 x 1 maps is the linear unit."""
+    torch.manual_seed(1)
+    vectors = ConnectomeConv(small, 3, 4, unit=unit)
+    maps = ConnectomeConv(small, 3, 4, unit=unit, kernel_size=1)
+    with torch.no_grad():
+        maps.unit.weight.copy_(vectors.unit.weight[:, :, :, None, None])
+        maps.weights.theta.copy_(vectors.weights.theta)
+    x = torch.randn(2, 5, 3)
+    torch.testing.assert_close(maps(x[..., None, None])[..., 0, 0], vectors(x))
+
+
+def test_units_differ_where_they_may(small):
+    x = torch.randn(1, 5, 3)
+    roles = ConnectomeConv(small, 3, 3, unit="role")
+    assert roles.unit.group.tolist() == [0, 1, 1, 2, 2]
+    own = ConnectomeConv(small, 3, 3, unit="neuron")
+    before = own(x)
+    with torch.no_grad():
+        own.unit.weight[1].zero_()
+    changed = (own(x) != before).any(-1)[0]
+    assert changed.tolist() == [False, True, False, False, False]
+
+
+def test_gap_junctions_share_one_parameter(worm):
+    owner = tie_gap_junctions(worm)
+    assert len(np.unique(owner)) == 2194 + 514 + 3 == 2711
+    conv = ConnectomeConv(worm, 1, 1)
+    assert conv.weights.theta.shape == (2711,)
+    weight = conv.edge_weight().detach().numpy()
+    gap = np.flatnonzero(worm.kinds == "gap")
+    by_pair = {(worm.pre[e], worm.post[e]): weight[e] for e in gap}
+    assert all(by_pair[v, u] == value for (u, v), value in by_pair.items())
+    chemical = {(worm.pre[e], worm.post[e]): weight[e] for e in np.flatnonzero(worm.kinds == "chemical")}
+    assert all(chemical[pair] != value for pair, value in by_pair.items() if pair in chemical)
+
+
+def test_tied_gradient_is_the_sum_over_both_directions(small):
+    conv = ConnectomeConv(small, 2, 2)
+    per_edge = torch.arange(1.0, small.num_edges + 1)
+    (conv.edge_weight() * per_edge).sum().backward()
+    expected = torch.zeros(6).index_add(0, conv.weights.edge_to_param, per_edge)
+    torch.testing.assert_close(conv.weights.theta.grad, expected)
+
+
+def test_signs_follow_the_transmitter_and_survive_training(worm):
+    sign = transmitter_signs(worm)
+    gaba = worm.index("DD1")[0]
+    assert (sign[(worm.pre == gaba) & (worm.kinds == "chemical")] == -1).all()
+    assert (sign[worm.kinds == "gap"] == 1).all()
+    conv = ConnectomeConv(worm, 2, 2, signs="transmitter")
+    optimizer = torch.optim.SGD(conv.parameters(), lr=0.3)
+    x = torch.randn(4, 279, 2)
+    for _ in range(3):
+        optimizer.zero_grad()
+        conv(x).square().mean().neg().backward()
+        optimizer.step()
+    weight = conv.edge_weight().detach().numpy()
+    assert (weight[sign == 1] > 0).all()
+    assert (weight[sign == -1] < 0).all()
+    free = weight[sign == 0]
+    assert (free > 0).any()
+    assert (free < 0).any()
+
+
+@pytest.mark.parametrize("init", ["fan-in", "counts"])
+@pytest.mark.parametrize("reduce", ["sum", "mean"])
+def test_initial_weights_keep_the_variance(worm, init, reduce):
+    torch.manual_seed(0)
+    x = torch.randn(64, 279, 64)
+    untied = worm.merged()
+    wired = torch.from_numpy(np.bincount(untied.post, minlength=279) > 0)
+    y = ConnectomeConv(untied, 64, 64, init=init, reduce=reduce, bias=None)(x)[:, wired]
+    # 2,993 random weights: their sum of squares, one per target, scatters by about 279^-1/2 = 6 %.
+    assert y.square().mean().item() == pytest.approx(1.0, abs=0.12)
+    # A tied weight takes the mean scale of its two ends, too much for one and too little for the other.
+    tied = ConnectomeConv(worm, 64, 64, init=init, reduce=reduce, bias=None)(x)
+    assert 0.7 < tied.square().mean().item() < 1.4
+
+
+def test_counts_set_the_initial_strength(small):
+    size = ConnectomeConv(small, 1, 1, init="counts").edge_weight().abs().detach()
+    chemical = (small.pre == 1) & (small.kinds == "chemical")
+    # C receives 4 synapses and 2 gap junctions from B: 4 / sqrt(16 + 4).
+    assert size[torch.from_numpy(chemical)].item() == pytest.approx(4 / 20**0.5)
+
+
+def test_lesions_silence_neurons_and_edges_until_healed(small):
+    conv = ConnectomeConv(small, 3, 3)
+    torch.nn.init.ones_(conv.bias)
+    x = torch.randn(2, 5, 3)
+    whole = conv(x)
+    conv.lesion(neurons=["B"])
+    lesioned = conv(x)
+    assert lesioned[:, 1].abs().max() == 0
+    other = x.clone()
+    other[:, 1] += 5
+    torch.testing.assert_close(conv(other), lesioned)  # nothing leaves B
+    assert not torch.allclose(lesioned[:, 2], whole[:, 2])
+    conv.heal()
+    torch.testing.assert_close(conv(x), whole)
+    conv.lesion(edges=range(small.num_edges))
+    assert conv.edge_weight().abs().max() == 0
+    torch.testing.assert_close(conv(x), torch.ones(2, 5, 3))
+
+
+def test_lesions_are_not_saved(small):
+    conv = ConnectomeConv(small, 3, 3)
+    conv.lesion(neurons=["B"], edges=[0])
+    assert set(conv.state_dict()) == set(ConnectomeConv(small, 3, 3).state_dict())
+
+
+def test_relabelled_connectome_gives_relabelled_output(worm):
+    order = np.random.Generator(np.random.PCG64(0)).permutation(279)
+    conv = ConnectomeConv(worm, 4, 4)
+    moved = worm.relabel(order)
+    other = ConnectomeConv(moved, 4, 4)
+    position = {
+        (moved.names[u], moved.names[v], k): e
+        for e, (u, v, k) in enumerate(zip(moved.pre, moved.post, moved.kinds, strict=True))
+    }
+    with torch.no_grad():
+        for edge, (u, v, k) in enumerate(zip(worm.pre, worm.post, worm.kinds, strict=True)):
+            mine = other.weights.edge_to_param[position[worm.names[u], worm.names[v], k]]
+            other.weights.theta[mine] = conv.weights.theta[conv.weights.edge_to_param[edge]]
+        other.unit.weight.copy_(conv.unit.weight)
+    x = torch.randn(2, 279, 4)
+    torch.testing.assert_close(other(x[:, order]), conv(x)[:, order], rtol=1e-4, atol=1e-5)
+
+
+def test_is_a_pyg_layer_for_every_layout():
+    graph = Connectome.from_edges("ring", [f"N{i}" for i in range(4)], [0, 1, 2, 3], [1, 2, 3, 0])
+    conv = ConnectomeConv(graph, 8, 5, unit="shared", bias="unit")
+    assert isinstance(conv, MessagePassing)
+    edge_index = torch.tensor([[0, 0, 0, 1, 2, 3], [1, 2, 3, 0, 0, 0]])
+    x = torch.randn(4, 8)
+    assert_module(conv, x, edge_index, expected_size=(4, 5))
+    assert_module(conv, x, edge_index, expected_size=(4, 5), edge_weight=torch.rand(6), test_sparse_layouts=[])
+
+
+def test_every_form_of_the_same_graph_gives_the_same(small):
+    conv = ConnectomeConv(small, 3, 2, bias="unit")
+    edge_index = torch.tensor([[0, 3, 1], [1, 2, 4]])
+    values = torch.tensor([0.5, -2.0, 3.0])
+    x = torch.randn(2, 5, 3)
+    expected = conv(x, edge_index, values)
+    matrix = torch.zeros(5, 5)
+    matrix[edge_index[1], edge_index[0]] = values
+    for form in (matrix, matrix.to_sparse_coo(), matrix.to_sparse_csr(), matrix.to_sparse_csc()):
+        torch.testing.assert_close(conv(x, form), expected)
+    torch.testing.assert_close(conv(x, SparseAdjacency(edge_index, 5), values), expected)
+    assert not torch.allclose(conv(x, matrix.T), expected)
+    torch.testing.assert_close(conv(x, conv.edge_index), conv(x))
+    torch.testing.assert_close(conv(x, conv.edge_index.clone()), conv(x))
+
+
+def test_another_graph_may_have_another_size(small):
+    conv = ConnectomeConv(small, 3, 2, bias="unit")
+    assert conv(torch.randn(7, 3), torch.tensor([[0, 6], [6, 1]])).shape == (7, 2)
+    with pytest.raises(ValueError, match=r'x must be of 5 neurons, got 7; .*unit="shared" and bias="unit"'):
+        ConnectomeConv(small, 3, 2)(torch.randn(7, 3), torch.tensor([[0, 6], [6, 1]]))
+
+
+def test_explainer_finds_the_edge_that_carries_the_signal(small):
+    torch.manual_seed(0)
+
+    class Reader(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = ConnectomeConv(small, 1, 1, bias=None)
+            with torch.no_grad():
+                self.conv.weights.theta.fill_(0.01)
+                self.conv.weights.theta[self.conv.weights.edge_to_param[strong]] = 3.0
+                self.conv.unit.weight.fill_(1.0)
+
+        def forward(self, x: torch.Tensor, edge_index: torch.Tensor) -> torch.Tensor:
+            return self.conv(x, edge_index)
+
+    strong = 0  # A -> B
+    model = Reader()
+    explainer = Explainer(
+        model,
+        # Without the entropy term, which drives masks without influence to 0 or 1 by chance.
+        algorithm=GNNExplainer(epochs=60, lr=0.1, edge_ent=0.0, edge_size=0.05),
+        explanation_type="model",
+        edge_mask_type="object",
+        model_config={"mode": "regression", "task_level": "node", "return_type": "raw"},
+    )
+    explanation = explainer(torch.ones(5, 1), model.conv.edge_index)
+    assert explanation.edge_mask.shape == (small.num_edges,)
+    assert explanation.edge_mask.argmax() == strong
+
+
+@pytest.mark.parametrize("protocol", ["deepcopy", "pickle", "state_dict"])
+def test_copies_compute_the_same(small, protocol):
+    conv = ConnectomeConv(small, 3, 2, signs="transmitter", activation=F.gelu)
+    x = torch.randn(2, 5, 3)
+    if protocol == "deepcopy":
+        twin = copy.deepcopy(conv)
+    elif protocol == "pickle":
+        twin = pickle.loads(pickle.dumps(conv))
+    else:
+        twin = ConnectomeConv(small, 3, 2, signs="transmitter", activation=F.gelu)
+        twin.load_state_dict(conv.state_dict())
+    torch.testing.assert_close(twin(x), conv(x), rtol=0, atol=0)
+
+
+def test_compiles_without_graph_breaks(small, unchecked_shapes):
+    conv = ConnectomeConv(small, 3, 3, unit="role", norm="layer", activation=F.gelu)
+    x = torch.randn(2, 5, 3)
+    compiled = torch.compile(conv, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), conv(x))
+
+
+def test_graph_without_edges_and_single_feature():
+    graph = Connectome.from_edges("dust", ["A", "B"], [], [])
+    conv = ConnectomeConv(graph, 1, 1)
+    torch.nn.init.constant_(conv.bias, 2.0)
+    assert conv(torch.randn(1, 2, 1)).tolist() == [[[2.0], [2.0]]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel_size", "message"),
+    [
+        ((2, 5, 3, 4), None, r"x must be of shape \[B, N, F\] or \[N, F\], got \[2, 5, 3, 4\]; add the missing axis"),
+        ((2, 5, 3, 4), 3, r"x must be of shape \[B, N, C, H, W\], got \[2, 5, 3, 4\]; add the missing axis"),
+        ((2, 5, 3), 3, r"got \[2, 5, 3\]; set kernel_size=None for vectors"),
+        (
+            (2, 5, 3, 4, 4),
+            None,
+            r"got \[2, 5, 3, 4, 4\]; set kernel_size=None for vectors, an odd kernel_size for maps",
+        ),
+        ((2, 6, 3), None, r"x must be of 5 neurons, got 6; order the neuron axis as connectome.names"),
+        ((2, 5, 4), None, r"x must be of 3 features, got 4; set in_channels to match"),
+    ],
+)
+def test_wrong_shapes_are_refused(small, shape, kernel_size, message):
+    conv = ConnectomeConv(small, 3, 3, kernel_size=kernel_size)
+    with pytest.raises(ValueError, match=message):
+        conv(torch.randn(shape))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"unit": "roles"}, r"unit must be one of shared, role, neuron, got 'roles'; did you mean 'role'\?"),
+        ({"reduce": "median"}, "reduce must be one of sum, mean"),
+        ({"gap": "electric"}, "gap must be one of coupled, diffusive"),
+        ({"kernel_size": 2}, r"kernel_size must be an odd integer \(or None for vectors\), got 2"),
+        ({"init": "xavier"}, "init must be one of fan-in, counts"),
+        ({"signs": "dale"}, "signs must be one of transmitter"),
+        (
+            {"signs": np.ones(3, dtype=np.int64)},
+            r"signs must be \[7\] values in -1, 0, \+1 \(one per edge\), got shape \[3\]",
+        ),
+        ({"signs": np.array([1, 1, 1, -1, 1, 1, 1])}, "signs must be equal in both directions of a gap junction"),
+        ({"gain": 0.0}, "gain must be positive"),
+        ({"norm": "batch"}, "norm must be one of None, layer"),
+    ],
+)
+def test_wrong_options_are_refused(small, options, message):
+    with pytest.raises(ValueError, match=message):
+        ConnectomeConv(small, 3, 3, **options)
+
+
+def test_wrong_weights_and_graphs_are_refused(small):
+    conv = ConnectomeConv(small, 3, 3)
+    x = torch.randn(2, 5, 3)
+    with pytest.raises(
+        ValueError, match=r"edge_weight must be of shape \[7\] \(one per edge\), got \[5\]; take the order"
+    ):
+        conv(x, edge_weight=torch.ones(5))
+    with pytest.raises(ValueError, match=r"edge_index must be a matrix of shape \[5, 5\], got \[2, 3\]"):
+        conv(x, torch.ones(2, 3))
+    with pytest.raises(ValueError, match=r"edges must be edge numbers in 0..6, got \[9\]"):
+        conv.lesion(edges=[9])
+    with pytest.raises(ValueError, match="did you mean 'A'"):
+        conv.lesion(neurons=["a"])

@@ -1,0 +1,131 @@
+"""The recurrent core: how far signals travel, where they enter and leave, and that gain stays near 1."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from elegans_gnn import Connectome, RecurrentCore, load_connectome
+from elegans_gnn.nn import hops_from
+
+
+@pytest.fixture(scope="module")
+def worm() -> Connectome:
+    return load_connectome("varshney2011")
+
+
+@pytest.fixture
+def chain() -> Connectome:
+    """S -> I -> J -> M, and X, which nothing reaches."""
+    return Connectome.from_edges(
+        "chain",
+        ["S", "I", "J", "M", "X"],
+        ["S", "I", "J", "X"],
+        ["I", "J", "M", "M"],
+        roles=["sensory", "inter", "inter", "motor", "motor"],
+    )
+
+
+def test_hops_are_synapses_travelled(chain):
+    assert hops_from(chain, np.array([0])).tolist() == [0, 1, 2, 3, -1]
+
+
+def test_every_motor_neuron_of_the_worm_is_three_synapses_away_at_most(worm):
+    hops = hops_from(worm, worm.role_index("sensory"))[worm.role_index("motor")]
+    assert np.bincount(hops).tolist() == [0, 59, 54, 2]
+
+
+def test_matches_the_recurrence_written_out(chain):
+    torch.manual_seed(0)
+    core = RecurrentCore(chain, 3, steps=4, outputs=["M", "J"]).double()
+    torch.nn.init.normal_(core.conv.bias)
+    torch.nn.init.uniform_(core.keep)
+    signal = torch.randn(2, 1, 3, dtype=torch.float64)
+    entry = torch.zeros(2, 5, 3, dtype=torch.float64)
+    entry[:, 0] = signal[:, 0]
+    state = entry
+    for step in range(4):
+        state = core.keep[:, None] * state + core.conv(state)
+        if step < 3:
+            state = state + entry
+    torch.testing.assert_close(core(signal), state[:, [3, 2]])
+
+
+def test_a_signal_needs_as_many_steps_as_synapses(chain):
+    core = RecurrentCore(chain, 2, steps=3, outputs=["M"], bias=None)
+    signal = torch.ones(1, 1, 2)
+    assert core(signal).abs().max() > 0
+    core.lesion(neurons=["J"])
+    assert core(signal).abs().max() == 0
+    core.heal()
+    core.steps = 2
+    assert core(signal).abs().max() == 0
+
+
+def test_a_lesioned_input_neuron_brings_nothing_in(worm):
+    core = RecurrentCore(worm, 2)
+    signal = torch.randn(2, core.num_inputs, 2)
+    core.lesion(neurons=["ASHL"])
+    other = signal.clone()
+    other[:, core.input_index.tolist().index(worm.index("ASHL")[0])] += 10
+    torch.testing.assert_close(core(other), core(signal))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"signs": "transmitter"}, {"unit": "neuron"}, {"gap": "diffusive"}, {"kernel_size": 3}, {"keep": 0.0}],
+)
+def test_gain_per_step_is_brought_near_one(worm, options):
+    torch.manual_seed(0)
+    calibrated = RecurrentCore(worm, 4, **options)
+    assert calibrated.gain_per_step() == pytest.approx(1.0, abs=0.05)
+    raw = RecurrentCore(worm, 4, calibrate=False, **options)
+    assert abs(raw.gain_per_step() - 1) > 0.05
+
+
+def test_measuring_the_gain_draws_no_random_number(worm):
+    torch.manual_seed(0)
+    core = RecurrentCore(worm, 2)
+    state = torch.get_rng_state()
+    core.gain_per_step()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_same_seed_same_parameters(worm):
+    def parameters(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        return torch.cat([p.flatten() for p in RecurrentCore(worm, 2).parameters()])
+
+    assert torch.equal(parameters(1), parameters(1))
+    assert not torch.equal(parameters(1), parameters(2))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps must be >= 1, got 0"),
+        ({"steps": -2}, "steps must be >= 1, got -2"),
+        ({"keep": 1.0}, r"keep must be in \[0, 1\), got 1.0"),
+        (
+            {"steps": 2, "outputs": ["M"]},
+            r"outputs must be reachable .* in 2 steps, got 1 of 1 out of reach \(M\); use steps >= 3",
+        ),
+        ({"steps": 9}, r"got 1 of 2 out of reach \(X\); name in outputs= only neurons with a path"),
+        ({"inputs": "polymodal"}, r"inputs must be at least one neuron, got 'polymodal': none; the roles present are"),
+        ({"outputs": []}, r"outputs must be at least one neuron, got \[\]: none"),
+        ({"inputs": ["S", "S"]}, "inputs must be each neuron once"),
+        ({"inputs": ["Z"]}, "names must be one of S, I, J, M, X|names must be one of"),
+    ],
+)
+def test_what_cannot_work_is_refused(chain, options, message):
+    with pytest.raises(ValueError, match=message):
+        RecurrentCore(chain, 2, **options)
+
+
+def test_a_signal_of_another_size_is_refused(worm):
+    core = RecurrentCore(worm, 2)
+    with pytest.raises(
+        ValueError, match=r"signal must be of shape \[B, 83, ...\] \(one entry per input neuron\), got \[2, 82, 2\]"
+    ):
+        core(torch.randn(2, 82, 2))
