@@ -15,6 +15,8 @@ _HOME = {
     "Connectome": "connectome",
     "list_connectomes": "connectome",
     "load_connectome": "connectome",
+    "list_random_models": "graphs",
+    "random_connectome": "graphs",
     "SparseAdjacency": "sparse",
     "ConnectomeConv": "nn",
     "RecurrentCore": "nn",
@@ -36,11 +38,14 @@ __all__ = [
     "SparseAdjacency",
     "__version__",
     "list_connectomes",
+    "list_random_models",
     "load_connectome",
+    "random_connectome",
 ]
 
 if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome, list_connectomes, load_connectome
+    from elegans_gnn.graphs import list_random_models, random_connectome
     from elegans_gnn.models import ElegansAutoencoder, ElegansClassifier
     from elegans_gnn.nn import ConnectomeConv, RecurrentCore
     from elegans_gnn.sparse import SparseAdjacency

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome
 
 _PIPE_WIDTH = 160
-_NAME_HELP = "a shipped connectome, see `elegans-gnn connectome list`, or a path: .graphml, .csv, or a folder of two CSV"
+_NAME_HELP = "a shipped connectome, see `elegans-gnn connectome list`, or a path: .graphml, .csv, a folder of two CSV"
 _FILE_HELP = "a .graphml or .xml file, or a folder for neurons.csv and synapses.csv"
 
 
@@ -62,7 +62,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action.add_argument("--json", action="store_true", help="machine-readable output")
     for action in (show, compare, export, random):
         action.add_argument("--layers", metavar="LAYER", nargs="+", default=[], help="add extrasynaptic layers")
-        action.add_argument("--include-unwired", action="store_true", help="keep the neurons without a synapse that a shipped connectome lists")
+        action.add_argument("--include-unwired", action="store_true", help="keep listed neurons that have no synapse")
         action.add_argument("--max-bytes", type=int, help="read files larger than 8 MiB, up to this size")
 
 
@@ -84,10 +84,11 @@ def run_list(options: argparse.Namespace) -> int:
         counts = about["counts"]
         size = [f"{counts[key]:,}" for key in ("wired", "listed", "chemical", "gap")]
         rows.append([name, about["sex"], about["stage"], *size, about["doi"]])
-    _print_table(
-        "connectomes", ["name", "sex", "stage", "neurons", "listed", "chemical", "gap", "doi"], rows, numbers=(3, 4, 5, 6)
-    )
-    layers = [[name, about["title"], f"{about['counts'][name]:,}", about["doi"]] for name, about in layer_table().items()]
+    head = ["name", "sex", "stage", "neurons", "listed", "chemical", "gap", "doi"]
+    _print_table("connectomes", head, rows, numbers=(3, 4, 5, 6))
+    layers = [
+        [name, about["title"], f"{about['counts'][name]:,}", about["doi"]] for name, about in layer_table().items()
+    ]
     _print_table("layers (--layers)", ["name", "what", "entries", "doi"], layers, numbers=(2,))
     return 0
 

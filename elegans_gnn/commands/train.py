@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import fields
 from pathlib import Path
 
+from elegans_gnn.errors import invalid
 from elegans_gnn.training.config import AutoencoderConfig
 
 TASK = "mnist-autoencoder"
@@ -70,12 +72,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(options: argparse.Namespace) -> int:
     """Train, then print the result."""
-    import json
-
     given = {name: getattr(options, name) for name in _HELP if hasattr(options, name)}
     if options.resume is not None and (given or options.name or options.smoke):
-        print("elegans-gnn: --resume takes its settings from the run; leave the other options away", file=sys.stderr)
-        return 2
+        raise invalid("--resume", "alone", "other options beside it", "leave them away: the run keeps its settings")
     config = AutoencoderConfig(**given)
     config = config.smoke() if options.smoke else config
 
@@ -83,9 +82,7 @@ def run(options: argparse.Namespace) -> int:
 
     resume = options.resume is not None
     if resume:
-        folder, path = options.resume, options.resume / "config.json"
-        if path.is_file():
-            config = AutoencoderConfig.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        folder, config = options.resume, _config_of(options.resume)
     else:
         folder = new_run_folder(options.runs, options.name, TASK)
     try:
@@ -96,3 +93,17 @@ def run(options: argparse.Namespace) -> int:
         raise
     print_result(result)
     return 0
+
+
+def _config_of(folder: Path) -> AutoencoderConfig:
+    """The configuration an interrupted run was started with."""
+    path = folder / "config.json"
+    remedy = "start the run anew without --resume"
+    if not path.is_file() or not (folder / "last.ckpt").is_file():
+        raise invalid("--resume", "the folder of a run, with config.json and last.ckpt", folder, remedy)
+    try:
+        return AutoencoderConfig.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except json.JSONDecodeError as error:
+        raise invalid(
+            "--resume", "the folder of a run with a readable config.json", f"{path}: {error}", remedy
+        ) from error

@@ -46,17 +46,18 @@ class AttributeTable:
     post: list[int]
     undirected: list[bool]
     refuse: Callable[[str, int, str, str], ValueError]
-    nodes: dict[str, Sequence[Any]] = field(default_factory=dict)
-    edges: dict[str, Sequence[Any]] = field(default_factory=dict)
+    nodes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    edges: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     title: str = ""
     source: str = ""
 
 
-def graph_refusal(title: str) -> Callable[[str, int, str, str], ValueError]:
-    """`refuse` for a graph in memory, whose rows are numbered from 0."""
+def graph_refusal(title: str, ids: list[str], pre: list[int], post: list[int]) -> Callable[..., ValueError]:
+    """`refuse` for a graph in memory: it names the node, or the two ends of the edge."""
 
     def refuse(what: str, row: int, problem: str, remedy: str) -> ValueError:
-        return InvalidArgumentError(f"{title} {what} {row}: {problem}; {remedy}")
+        which = ids[row] if what == "node" else f"{ids[pre[row]]} -> {ids[post[row]]}"
+        return InvalidArgumentError(f"graph {title!r}, {what} {which}: {problem}; {remedy}")
 
     return refuse
 
@@ -70,15 +71,15 @@ def columns_of(connectome: Connectome) -> tuple[dict[str, list[Any]], dict[str, 
     return nodes, edges
 
 
-def to_connectome(
+def connectome_columns(
     table: AttributeTable,
     *,
     name: str | None,
     attributes: Mapping[str, str | None] | None,
     kind: str | None,
     parallel: str,
-) -> Connectome:
-    """Read the columns of a connectome out of a table; arguments as in :func:`from_networkx`."""
+) -> dict[str, Any]:
+    """The arguments of :meth:`Connectome.from_edges` out of a table; options as in :func:`from_networkx`."""
     if parallel not in PARALLEL:
         raise unknown_name("parallel", str(parallel), PARALLEL)
     if _elegans_ai.is_published_format(table.nodes, table.edges):
@@ -99,19 +100,13 @@ def to_connectome(
         edges = _summed(edges)
     else:
         _refuse_parallel(table, edges, names)
-    roles = columns.pop("roles")
-    return Connectome.from_edges(
-        name=name if name is not None else table.title,
-        names=np.array(names, dtype=np.str_),
-        roles=np.array(roles, dtype=np.str_),
-        source=table.source,
-        pre=edges["pre"],
-        post=edges["post"],
-        kinds=edges["kinds"],
-        counts=edges["counts"],
-        weights=edges["weights"],
-        **columns,
-    )
+    return columns | {
+        "name": name if name is not None else table.title,
+        "names": np.array(names, dtype=np.str_),
+        "roles": np.array(columns["roles"], dtype=np.str_),
+        "source": table.source,
+        **{column: edges[column] for column in ("pre", "post", "kinds", "counts", "weights")},
+    }
 
 
 def parse_count(value: Any) -> int:
@@ -135,6 +130,8 @@ def parse_count(value: Any) -> int:
 
 def parse_weight(value: Any) -> float:
     """A finite float out of a number or its text."""
+    if isinstance(value, str) and "_" in value:
+        raise ValueError(f"{value!r} is not a number")  # float() takes 1_000 for 1000
     number = float(value)
     if not math.isfinite(number):
         raise ValueError(f"{value!r} is not finite")
@@ -149,8 +146,13 @@ def _parse_role(value: Any) -> str:
 
 
 _PARSERS: dict[str, Callable[[Any], Any]] = {
-    "role": _parse_role, "class": str, "side": str, "transmitter": str, "sex": str,
-    "count": parse_count, "weight": parse_weight,
+    "role": _parse_role,
+    "class": str,
+    "side": str,
+    "transmitter": str,
+    "sex": str,
+    "count": parse_count,
+    "weight": parse_weight,
 }
 
 
@@ -195,9 +197,7 @@ def _names(table: AttributeTable) -> list[str]:
     return names
 
 
-def _parsed(
-    table: AttributeTable, what: str, attribute: str, parse: Callable[[Any], Any], default: Any
-) -> list[Any]:
+def _parsed(table: AttributeTable, what: str, attribute: str, parse: Callable[[Any], Any], default: Any) -> list[Any]:
     """One column; `default` stands where the value is missing, and None as default makes the value compulsory."""
     rows = len(table.ids) if what == "node" else len(table.pre)
     column = (table.nodes if what == "node" else table.edges).get(attribute)
@@ -248,7 +248,8 @@ def _refuse_parallel(table: AttributeTable, edges: dict[str, Any], names: list[s
     equal = np.logical_and.reduce([edges[key][order][1:] == edges[key][order][:-1] for key in ("pre", "post", "kinds")])
     if equal.any():
         entry = order[1:][equal].min()
-        problem = f"{names[edges['pre'][entry]]} -> {names[edges['post'][entry]]} ({edges['kinds'][entry]}) stands twice"
+        pre, post = names[edges["pre"][entry]], names[edges["post"][entry]]
+        problem = f"{pre} -> {post} ({edges['kinds'][entry]}) stands twice"
         remedy = "give parallel edges different kinds, or pass parallel='sum' to add them up"
         raise table.refuse("edge", int(edges["row"][entry]), problem, remedy)
 

@@ -50,7 +50,8 @@ class Connectome:
     The columns are NumPy arrays of equal length, read-only, one row a neuron [N] or one row a synapse entry [E].
     An entry is an ordered pair (pre, post) of one kind with the number of synapses the source counted. A gap junction
     has no direction and stands as two entries of equal count, (u, v) and (v, u); a gap junction of a neuron with itself
-    stands as one. Use :meth:`from_edges` to build one from names, :func:`elegans_gnn.load_connectome` for a published one.
+    stands as one. Use :meth:`from_edges` to build one from names, :func:`elegans_gnn.load_connectome` for a published
+    one.
 
     Args:
         name: what the graph is called in tables and file names.
@@ -78,11 +79,11 @@ class Connectome:
     kinds: NDArray[np.str_]
     counts: NDArray[np.int64]
     weights: NDArray[np.float64] | None = None
-    classes: NDArray[np.str_] = field(default=None)  # type: ignore[assignment]  # filled in by __post_init__
-    sides: NDArray[np.str_] = field(default=None)  # type: ignore[assignment]
-    transmitters: NDArray[np.str_] = field(default=None)  # type: ignore[assignment]
-    sexes: NDArray[np.str_] = field(default=None)  # type: ignore[assignment]
-    visit_rank: NDArray[np.int64] = field(default=None)  # type: ignore[assignment]
+    classes: NDArray[np.str_] = field(default=None)  # type: ignore[arg-type]  # filled in by __post_init__
+    sides: NDArray[np.str_] = field(default=None)  # type: ignore[arg-type]
+    transmitters: NDArray[np.str_] = field(default=None)  # type: ignore[arg-type]
+    sexes: NDArray[np.str_] = field(default=None)  # type: ignore[arg-type]
+    visit_rank: NDArray[np.int64] = field(default=None)  # type: ignore[arg-type]
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -288,4 +289,3 @@ class Connectome:
         roles = ", ".join(f"{role} {n}" for role in ROLES if (n := int((self.roles == role).sum())))
         kinds = ", ".join(f"{kind} {int((self.kinds == kind).sum())}" for kind in self.kind_names)
         return f"Connectome({self.name!r}, neurons={self.num_neurons} ({roles}), edges={self.num_edges} ({kinds}))"
-

@@ -207,6 +207,8 @@ def _count(text: str) -> int:
 
 
 def _weight(text: str) -> float:
+    if "_" in text:
+        raise ValueError(f"{text!r} is not a number")  # float() takes 1_000 for 1000
     weight = float(text)
     if not np.isfinite(weight):
         raise ValueError(f"{text!r} is not finite")

@@ -13,7 +13,7 @@ from elegans_gnn.connectome._files import checked_head, undecodable_line
 from elegans_gnn.errors import ConnectomeFormatError
 
 Parser = Callable[[str], Any]
-_BATCH = 4096
+_BATCH = 256  # fewer rows than make the garbage collector walk a process that has torch loaded
 
 
 class Table:

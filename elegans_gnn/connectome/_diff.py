@@ -129,7 +129,7 @@ def diff(a: Connectome, b: Connectome) -> ConnectomeDiff:
 
     Neurons are the same if their names are, or are without leading zeros (DD06 and DD6). Where the edges disagree,
     the rows of `a` are searched for a run of names shifted against the wiring, as in the GraphML of the worm that
-    circulates with names shifted by one row from DD6 on.
+    circulates with names shifted by one row from DD6 on (graphs of up to 2,000 neurons).
 
     >>> from elegans_gnn import load_connectome
     >>> worm = load_connectome("varshney2011")
@@ -239,9 +239,7 @@ def _value_changes(
     before = [None] * len(in_a) if old is None else old[in_a].tolist()
     after = [None] * len(in_b) if new is None else new[in_b].tolist()
     triples = _edges(a, in_a)
-    return tuple(
-        (*edge, was, now) for edge, was, now in zip(triples, before, after, strict=True) if was != now
-    )
+    return tuple((*edge, was, now) for edge, was, now in zip(triples, before, after, strict=True) if was != now)
 
 
 def _line(title: str, items: Iterable[str]) -> str:
@@ -263,8 +261,9 @@ def _slip_lines(slip: LabelSlip) -> list[str]:
     total = slip.repaired.num_edges
     away = f"{abs(slip.shift)} row{'s' * (abs(slip.shift) > 1)} further {'down' if slip.shift > 0 else 'up'}"
     return [
-        f"LABEL SLIP: {slip.neurons} names, {slip.first} to {slip.last}, each on the wiring of the name {away} (as a ring)",
-        f"  edges in common: {slip.common_before:,} of {total:,} as labelled, {slip.common_after:,} with the slip undone",
+        f"LABEL SLIP: {slip.neurons} names, a ring from {slip.first} to {slip.last}, "
+        f"each on the wiring of the name {away}",
+        f"  edges in common: {slip.common_before:,} of {total:,} as labelled, {slip.common_after:,} once undone",
         f"  roles on the wrong wiring: {slip.roles_misplaced}",
         *(f"  undone: {line}" for line in slip.after.edge_lines()),
     ]

@@ -33,7 +33,7 @@ def is_published_format(nodes: Mapping[str, Column], edges: Mapping[str, Column]
 def decode_nodes(nodes: Mapping[str, Column]) -> dict[str, Column]:
     """Published node attributes -> ours."""
     rows = len(nodes["cell_name"])
-    ours: dict[str, Column] = {
+    ours: dict[str, Column] = _others(nodes, NODE_ATTRIBUTES) | {
         "name": _mapped(nodes, "cell_name", rows, plain_name),
         "class": _mapped(nodes, "cell_class", rows, str),
         "transmitter": _mapped(nodes, "neurotransmitters", rows, _transmitter),
@@ -52,7 +52,7 @@ def decode_edges(edges: Mapping[str, Column], refuse: Callable[[int, str, str], 
         if text not in _KIND_OF:
             raise refuse(row, f"synapse_type {text!r} is neither C nor E", "say C for chemical, E for electrical")
         kinds.append(_KIND_OF[text])
-    ours: dict[str, Column] = {"kind": kinds}
+    ours: dict[str, Column] = _others(edges, EDGE_ATTRIBUTES) | {"kind": kinds}
     if "weight" in edges:
         ours["count"] = edges["weight"]
     return _with_exact(ours, edges, len(kinds))
@@ -83,6 +83,11 @@ def encode(
     kept = decode_edges(out_edges, lambda *_: ValueError())
     out_edges |= {EXACT + key: column for key, column in edges.items() if list(kept.get(key, ())) != list(column)}
     return out_nodes, out_edges
+
+
+def _others(given: Mapping[str, Column], published: tuple[str, ...]) -> dict[str, Column]:
+    """Attributes that the published file does not have; a caller may assign them."""
+    return {key: column for key, column in given.items() if key not in published and not key.startswith(EXACT)}
 
 
 def _mapped(nodes: Mapping[str, Column], attribute: str, rows: int, change: Callable[[str], str]) -> list[Any]:

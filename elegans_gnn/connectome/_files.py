@@ -1,4 +1,4 @@
-"""What is checked of any file before it is parsed: it exists, is a plain file of sane size, and is not something else."""
+"""What is checked of any file before it is parsed: it is there, is a plain file of sane size, and no other format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from elegans_gnn.errors import ConnectomeFormatError
 
 # About a second of parsing, 30 times the worm as GraphML; larger graphs are read by saying so.
 MAX_BYTES = 8 * 2**20
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
 _HEAD_BYTES = 1024
 
 
@@ -18,7 +24,7 @@ def checked_head(path: Path, max_bytes: int) -> bytes:
     """The first bytes of a file that may be a connectome.
 
     Raises:
-        ConnectomeFormatError: no such file, a folder or device, empty, larger than max_bytes, compressed, or a web page.
+        ConnectomeFormatError: no such file, a folder or device, empty, too large, compressed, or a web page.
     """
     try:
         status = path.stat()

@@ -10,7 +10,7 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from elegans_gnn.connectome import _elegans_ai
-from elegans_gnn.connectome._attributes import columns_of, to_connectome
+from elegans_gnn.connectome._attributes import columns_of, connectome_columns
 from elegans_gnn.connectome._core import Connectome
 from elegans_gnn.connectome._files import MAX_BYTES, title_of
 from elegans_gnn.errors import ConnectomeFormatError, invalid, unknown_name
@@ -57,16 +57,10 @@ def read_graphml(
 
     path = Path(path)
     table = parse_graphml(path, max_bytes, wanted=[theirs for theirs in (attributes or {}).values() if theirs])
+    title = name if name is not None else table.title or title_of(path)
+    columns = connectome_columns(table, name=title, attributes=attributes, kind=kind, parallel=parallel)
     try:
-        return to_connectome(
-            table,
-            name=name if name is not None else table.title or title_of(path),
-            attributes=attributes,
-            kind=kind,
-            parallel=parallel,
-        )
-    except ConnectomeFormatError:
-        raise
+        return Connectome.from_edges(**columns)
     except ValueError as error:  # what no single element shows, such as a gap junction without its other direction
         raise ConnectomeFormatError(path, str(error), "correct the graph") from error
 
@@ -87,6 +81,8 @@ def write_graphml(connectome: Connectome, path: str | os.PathLike[str], *, style
     if style not in STYLES:
         raise unknown_name("style", str(style), STYLES)
     names = connectome.names.tolist()
+    all_nodes: Mapping[str, Sequence[Any]]
+    all_edges: Mapping[str, Sequence[Any]]
     nodes, edges = columns_of(connectome)
     about = {"name": connectome.name, "source": connectome.source}
     if style == "elegans-ai":
@@ -94,10 +90,9 @@ def write_graphml(connectome: Connectome, path: str | os.PathLike[str], *, style
         all_nodes, all_edges = _elegans_ai.encode(names, nodes, edges)
     else:
         all_nodes, all_edges = {"name": names, **nodes}, edges
-    elements = {"g": ("graph", {key: [text] for key, text in about.items()}), "v": ("node", all_nodes)}
-    elements["e"] = ("edge", all_edges)
+    graph = {key: [text] for key, text in about.items()}
     lines = [_HEADER]
-    for prefix, (element, columns) in elements.items():
+    for prefix, element, columns in (("g", "graph", graph), ("v", "node", all_nodes), ("e", "edge", all_edges)):
         for key, column in columns.items():
             # In the published file counts are of the type double, though all are integers.
             number = float if style == "elegans-ai" and key == "weight" else type(column[0]) if len(column) else str
@@ -105,7 +100,7 @@ def write_graphml(connectome: Connectome, path: str | os.PathLike[str], *, style
             attribute = f'for="{element}" attr.name={quoteattr(key)} attr.type="{kind}"'
             lines.append(f'  <key id="{prefix}_{key}" {attribute}/>\n')
     lines.append('  <graph id="G" edgedefault="directed">\n')
-    lines += [f"    {line}\n" for line in _data("g", elements["g"][1], 0)]
+    lines += [f"    {line}\n" for line in _data("g", graph, 0)]
     for row in range(len(names)):
         lines.append(f'    <node id="n{row}">\n')
         lines += [f"      {line}\n" for line in _data("v", all_nodes, row)]

@@ -92,10 +92,10 @@ class _Handler(ContentHandler):
         """Where the parser stands."""
         return self._locator.getLineNumber() if self._locator is not None else None
 
-    def setDocumentLocator(self, locator: Locator) -> None:
+    def setDocumentLocator(self, locator: Locator) -> None:  # noqa: N802
         self._locator = locator
 
-    def startElement(self, name: str, attrs: AttributesImpl) -> None:
+    def startElement(self, name: str, attrs: AttributesImpl) -> None:  # noqa: N802
         element = name.rpartition(":")[2]
         if not self._open and element != "graphml":
             self._refuse(f"this is an XML document of <{name[:40]}>, not of <graphml>", _EXPORT)
@@ -111,7 +111,7 @@ class _Handler(ContentHandler):
         if self._text is not None:
             self._text.append(content)
 
-    def endElement(self, name: str) -> None:
+    def endElement(self, name: str) -> None:  # noqa: N802
         element = self._open.pop()
         if self._text is None or element not in ("data", "default") or "data" in self._open:
             return

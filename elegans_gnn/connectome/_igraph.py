@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elegans_gnn.connectome._attributes import AttributeTable, columns_of, graph_refusal, to_connectome
+from elegans_gnn.connectome._attributes import AttributeTable, columns_of, connectome_columns, graph_refusal
 from elegans_gnn.connectome._core import Connectome
 from elegans_gnn.connectome._select import check_simple
 from elegans_gnn.errors import invalid, require
@@ -57,16 +57,19 @@ def from_igraph(
         raise invalid("graph", "an igraph Graph", type(graph).__name__, "convert it to one")
     ends = graph.get_edgelist()
     known = graph.attributes()
+    ids = [str(vertex) for vertex in range(graph.vcount())]
+    pre, post = [u for u, _ in ends], [v for _, v in ends]
     title = name if name is not None else str(graph["name"] if "name" in known else "")
     table = AttributeTable(
-        ids=[str(vertex) for vertex in range(graph.vcount())],
-        pre=[u for u, _ in ends],
-        post=[v for _, v in ends],
+        ids=ids,
+        pre=pre,
+        post=post,
         undirected=[not graph.is_directed()] * len(ends),
-        refuse=graph_refusal(f"graph {title!r}"),
+        refuse=graph_refusal(title, ids, pre, post),
         nodes={attribute: graph.vs[attribute] for attribute in graph.vs.attributes()},
         edges={attribute: graph.es[attribute] for attribute in graph.es.attributes()},
         title=title,
         source=str(graph["source"] if "source" in known else ""),
     )
-    return to_connectome(table, name=name, attributes=attributes, kind=kind, parallel=parallel)
+    columns = connectome_columns(table, name=name, attributes=attributes, kind=kind, parallel=parallel)
+    return Connectome.from_edges(**columns)

@@ -99,6 +99,4 @@ def _with_layers(graph: Connectome, layers: list[str]) -> Connectome:
     pre, post, kinds, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((kinds, post, pre))
     source = " ".join([graph.source, *(f"{layer}: {_source(layer_table()[layer])}" for layer in layers)])
-    return replace(
-        graph, pre=pre[order], post=post[order], kinds=kinds[order], counts=counts[order], source=source
-    )
+    return replace(graph, pre=pre[order], post=post[order], kinds=kinds[order], counts=counts[order], source=source)

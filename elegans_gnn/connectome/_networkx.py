@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from elegans_gnn.connectome._attributes import AttributeTable, columns_of, graph_refusal, to_connectome
+from elegans_gnn.connectome._attributes import AttributeTable, columns_of, connectome_columns, graph_refusal
 from elegans_gnn.connectome._core import Connectome
 from elegans_gnn.connectome._select import check_simple
 from elegans_gnn.errors import invalid
@@ -76,19 +76,22 @@ def from_networkx(
         raise invalid("graph", "a NetworkX graph", type(graph).__name__, "convert it to one")
     position = {node: row for row, node in enumerate(graph.nodes)}
     ends = list(graph.edges(data=True))
+    ids = [str(node) for node in position]
+    pre, post = [position[u] for u, _, _ in ends], [position[v] for _, v, _ in ends]
     title = name if name is not None else str(graph.graph.get("name", ""))
     table = AttributeTable(
-        ids=[str(node) for node in position],
-        pre=[position[u] for u, _, _ in ends],
-        post=[position[v] for _, v, _ in ends],
+        ids=ids,
+        pre=pre,
+        post=post,
         undirected=[not graph.is_directed()] * len(ends),
-        refuse=graph_refusal(f"graph {title!r}"),
+        refuse=graph_refusal(title, ids, pre, post),
         nodes=_columns([data for _, data in graph.nodes(data=True)]),
         edges=_columns([data for _, _, data in ends]),
         title=title,
         source=str(graph.graph.get("source", "")),
     )
-    return to_connectome(table, name=name, attributes=attributes, kind=kind, parallel=parallel)
+    columns = connectome_columns(table, name=name, attributes=attributes, kind=kind, parallel=parallel)
+    return Connectome.from_edges(**columns)
 
 
 def _columns(rows: list[dict[Any, Any]]) -> dict[str, list[Any]]:

@@ -105,16 +105,21 @@ def from_pyg(data: Data | HeteroData, *, name: str | None = None, kind: str = "c
     columns = {column: nodes[key] for key, column in _TEXT.items() if key in nodes}
     if "visit_rank" in nodes:
         columns["visit_rank"] = nodes["visit_rank"].numpy(force=True)
-    title = name if name is not None else (data["title"] if "title" in data else "")
+    title = name if name is not None else _value(data, "title", "")
     return Connectome.from_edges(
         title,
         columns.pop("names", [str(row) for row in range(size)]),
         roles=_roles_of(nodes),
         counts=1 if counts is None else counts,
-        source=data["source"] if "source" in data else "",
+        source=_value(data, "source", ""),
         **merged,
         **columns,
     )
+
+
+def _value(store: Any, key: str, default: Any = None) -> Any:
+    """`store.get` with the same meaning for every kind of PyG store."""
+    return store[key] if key in store else default  # noqa: SIM401
 
 
 def _tensor(values: Any) -> torch.Tensor:
@@ -134,7 +139,10 @@ def _neuron_values(connectome: Connectome) -> dict[str, Any]:
 
 
 def _entry_tensors(connectome: Connectome, entries: Any, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
-    values = {"edge_index": _tensor(connectome.edge_index[:, entries]), "edge_count": _tensor(connectome.counts[entries])}
+    values = {
+        "edge_index": _tensor(connectome.edge_index[:, entries]),
+        "edge_count": _tensor(connectome.counts[entries]),
+    }
     if connectome.weights is not None:
         weight = _tensor(connectome.weights[entries])
         values["edge_weight"] = weight if dtype is None else weight.to(dtype)
@@ -158,7 +166,7 @@ def _entries_of(store: Any, kinds: Any) -> dict[str, Any]:
     if "edge_index" not in store:
         raise invalid("data", "a graph with edge_index", "none", "convert adj_t to edge_index first")
     pre, post = store["edge_index"].numpy(force=True)
-    weight = store["edge_weight"] if "edge_weight" in store else None
+    weight = _value(store, "edge_weight")
     if weight is None and "edge_attr" in store and store["edge_attr"].numel() == len(pre):
         weight = store["edge_attr"].reshape(-1)
     return {
@@ -177,6 +185,6 @@ def _roles_of(nodes: Mapping[str, Any]) -> Any:
     if isinstance(role, list):
         return role
     codes = role.numpy(force=True)
-    if codes.size and not (0 <= codes.min() and codes.max() < len(ROLES)):
+    if codes.size and (codes.min() < 0 or codes.max() >= len(ROLES)):
         raise invalid("role", f"positions in {ROLES}", int(codes.max()), "code the roles as elegans_gnn does")
     return np.array(ROLES)[codes]

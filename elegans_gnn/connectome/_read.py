@@ -52,7 +52,8 @@ def write_connectome(connectome: Connectome, path: str | os.PathLike[str], *, st
     if path.suffix.lower() in _XML:
         write_graphml(connectome, path, style=style)
     elif path.suffix and not path.is_dir():
-        raise invalid("path", "a .graphml or .xml file, or a folder for CSV", repr(str(path)), "drop the ending for CSV")
+        expected = "a .graphml or .xml file, or a folder for CSV"
+        raise invalid("path", expected, repr(str(path)), "drop the ending for CSV")
     else:
         path.mkdir(parents=True, exist_ok=True)
         write_csv(connectome, path / NEURONS, path / SYNAPSES)

@@ -26,9 +26,13 @@ def subset(graph: Connectome, neurons: NDArray[Any]) -> Connectome:
         got = f"dtype {neurons.dtype}"
         raise invalid("neurons", "indices or a mask", got, "use connectome.index(names) or select(names=...)")
     if neurons.dtype == bool and neurons.shape != keep.shape:
-        raise invalid("neurons", f"a mask of shape {list(keep.shape)}", list(neurons.shape), "give one value per neuron")
-    if neurons.dtype != bool and neurons.size and not (0 <= neurons.min() and neurons.max() < graph.num_neurons):
-        raise invalid("neurons", f"indices in 0..{graph.num_neurons - 1}", neurons.tolist(), "use connectome.index(names)")
+        raise invalid(
+            "neurons", f"a mask of shape {list(keep.shape)}", list(neurons.shape), "give one value per neuron"
+        )
+    if neurons.dtype != bool and neurons.size and not (neurons.min() >= 0 and neurons.max() < graph.num_neurons):
+        raise invalid(
+            "neurons", f"indices in 0..{graph.num_neurons - 1}", neurons.tolist(), "use connectome.index(names)"
+        )
     keep[neurons if neurons.size else np.empty(0, dtype=np.int64)] = True
     new_index = np.cumsum(keep) - 1
     entries = keep[graph.pre] & keep[graph.post]
@@ -94,7 +98,9 @@ def merged(graph: Connectome) -> Connectome:
 def relabel(graph: Connectome, order: NDArray[Any]) -> Connectome:
     size = graph.num_neurons
     if not np.array_equal(np.sort(order), np.arange(size)):
-        raise invalid("order", f"a permutation of 0..{size - 1}", order.tolist(), "list each neuron's present index once")
+        raise invalid(
+            "order", f"a permutation of 0..{size - 1}", order.tolist(), "list each neuron's present index once"
+        )
     new_index = np.empty(size, dtype=np.int64)
     new_index[order] = np.arange(size)
     pre, post = new_index[graph.pre], new_index[graph.post]
@@ -126,7 +132,9 @@ def check_simple(graph: Connectome, *, parallel: bool, directed: bool) -> None:
     """Refuse what a graph type cannot hold: several kinds between two neurons, or a direction."""
     if not directed and not np.array_equal(graph.kinds, np.full(graph.num_edges, GAP)):
         got = ", ".join(kind for kind in dict.fromkeys(graph.kinds.tolist()) if kind != GAP)
-        raise invalid("an undirected graph", "made of gap junctions", got, "select(kinds='gap'), or use a directed graph")
+        raise invalid(
+            "an undirected graph", "made of gap junctions", got, "select(kinds='gap'), or use a directed graph"
+        )
     pair = graph.pre * graph.num_neurons + graph.post
     if not parallel and len(np.unique(pair)) < len(pair):
         both = int((np.diff(pair) == 0).sum())

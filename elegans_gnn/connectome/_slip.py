@@ -44,7 +44,11 @@ class LabelSlip:
 
 
 def find_slip(
-    graph: Connectome, to_other: NDArray[np.int64], kind_code: NDArray[np.int64], other_keys: NDArray[np.int64], base: int
+    graph: Connectome,
+    to_other: NDArray[np.int64],
+    kind_code: NDArray[np.int64],
+    other_keys: NDArray[np.int64],
+    base: int,
 ) -> tuple[NDArray[np.int64], int, int, int] | None:
     """The run of rows and the shift that explain most of the entries missing from the other graph.
 
@@ -76,9 +80,10 @@ def find_slip(
     promising = []
     for shift in _SHIFTS:
         scores = _run_scores(graph, to_other, kind_code, other_keys, base, shift)
-        promising.append((int(scores.max()), shift, np.unravel_index(scores.argmax(), scores.shape)))
+        start, stop = (int(at) for at in np.unravel_index(scores.argmax(), scores.shape))
+        promising.append((int(scores.max()), shift, start, stop))
     best: tuple[int, int, int, int, int] | None = None
-    for _, shift, (start, stop) in sorted(promising, reverse=True, key=lambda found: found[0])[:2]:
+    for _, shift, start, stop in sorted(promising, reverse=True)[:2]:
         # The scores leave out the rows that wrap around, so the ends are settled by trying.
         slack = abs(shift) + 1
         for first in range(max(0, start - slack), min(size, start + slack + 1)):

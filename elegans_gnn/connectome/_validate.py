@@ -25,9 +25,11 @@ def text_column(argument: str, values: ArrayLike, length: int) -> NDArray[np.str
 def integer_column(argument: str, values: ArrayLike, length: int) -> NDArray[np.int64]:
     array = np.asarray(values)
     _check_length(argument, array, length)
-    if array.dtype.kind not in "iu":
-        if array.size and not (array.dtype.kind == "f" and np.array_equal(array, np.trunc(array))):
-            raise invalid(argument, "integers", f"dtype {array.dtype}", "put measured strengths into weights instead")
+    whole = array.dtype.kind in "iu" or (array.dtype.kind == "f" and np.array_equal(array, np.trunc(array)))
+    if array.size and not whole:
+        raise invalid(argument, "integers", f"dtype {array.dtype}", "put measured strengths into weights instead")
+    if array.size and max(abs(int(array.max())), abs(int(array.min()))) >= 2**63:
+        raise invalid(argument, "64-bit integers", array[np.abs(array).argmax()], "put measured strengths into weights")
     return np.array(array, dtype=np.int64)
 
 

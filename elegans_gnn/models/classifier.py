@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome
 
 MAP_SIZE = 4
-HALF = 2
+# The stem halves the image twice and is then averaged down to twice the size of the neurons' maps.
+STEM_SIZE = 2 * MAP_SIZE
+LEAST_SIZE = 4 * STEM_SIZE
 
 
 class ElegansClassifier(nn.Module):
@@ -27,7 +29,7 @@ class ElegansClassifier(nn.Module):
         connectome: the graph.
         num_classes: number of classes, at least 2.
         in_channels: colour channels of the images.
-        image_size: height and width, a multiple of 16.
+        image_size: height and width, a multiple of 32.
         width: channels of the stem.
         channels: maps per neuron; its state has 16 times as many floats.
         steps: recurrent steps of the core.
@@ -53,10 +55,10 @@ class ElegansClassifier(nn.Module):
         **core: object,
     ) -> None:
         super().__init__()
-        if num_classes < HALF:
+        if num_classes < 2:
             raise invalid("num_classes", ">= 2", num_classes, "give one number per class of the labels")
-        if image_size < MAP_SIZE * HALF**2 or image_size % (MAP_SIZE * HALF**2):
-            raise invalid("image_size", f"a multiple of {MAP_SIZE * HALF**2}", image_size, "resize or pad the images")
+        if image_size < LEAST_SIZE or image_size % LEAST_SIZE:
+            raise invalid("image_size", f"a multiple of {LEAST_SIZE}", image_size, "resize or pad the images")
         self.in_channels, self.image_size = in_channels, image_size
         features = channels * MAP_SIZE**2
         self.core = RecurrentCore(
@@ -72,7 +74,7 @@ class ElegansClassifier(nn.Module):
             ResidualBlock(width),
             nn.Conv2d(width, width, 4, stride=2, padding=1),
             ResidualBlock(width),
-            nn.AdaptiveAvgPool2d(MAP_SIZE * HALF),
+            nn.AdaptiveAvgPool2d(STEM_SIZE),
             nn.Conv2d(width, self.core.num_inputs * channels, 3, stride=2, padding=1),
         )
         self.head = nn.Sequential(

@@ -8,7 +8,9 @@ from elegans_gnn._lazy import lazy_names
 
 _HOME = {
     "AutoencoderConfig": "config",
+    "TrainingBatches": "module",
     "MuonAdamW": "optim",
+    "exponential_average": "optim",
     "parameter_groups": "optim",
     "warmup_cosine": "optim",
     "ReconstructionMetrics": "metrics",
@@ -27,7 +29,9 @@ __all__ = [
     "MuonAdamW",
     "ReconstructionMetrics",
     "RunResult",
+    "TrainingBatches",
     "evaluate_reconstruction",
+    "exponential_average",
     "load_autoencoder",
     "new_run_folder",
     "parameter_groups",
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from elegans_gnn.training.baselines import pca_reconstruction
     from elegans_gnn.training.config import AutoencoderConfig
     from elegans_gnn.training.metrics import ReconstructionMetrics, evaluate_reconstruction
-    from elegans_gnn.training.optim import MuonAdamW, parameter_groups, warmup_cosine
+    from elegans_gnn.training.module import TrainingBatches
+    from elegans_gnn.training.optim import MuonAdamW, exponential_average, parameter_groups, warmup_cosine
     from elegans_gnn.training.report import print_result
     from elegans_gnn.training.run import RunResult, load_autoencoder, new_run_folder, train_autoencoder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -47,7 +48,7 @@ class AutoencoderConfig:
     encoder_blocks: int = 1
     decoder_width: int = 64
     decoder_blocks: int = 2
-    steps: int = 1800
+    steps: int = 1400
     batch_size: int = 128
     learning_rate: float = 2e-3
     muon_learning_rate: float = 0.05
@@ -80,8 +81,10 @@ class AutoencoderConfig:
                 remedy = f"use {name}={max(least, getattr(type(self), name))}"
                 raise invalid(name, f">= {least}", getattr(self, name), remedy)
         for name in ("learning_rate", "muon_learning_rate"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise invalid(name, "positive", getattr(self, name), f"use {name}={getattr(type(self), name)}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise invalid("weight_decay", ">= 0", self.weight_decay, "use weight_decay=0.02, or 0 for none")
         if not 0 <= self.ema < 1:
             raise invalid("ema", "in [0, 1)", self.ema, "use ema=0.998, or 0 for no averaging")
         if self.accelerator not in ("cpu", "gpu", "auto"):

@@ -16,7 +16,7 @@ from elegans_gnn.datasets import Images, ink
 from elegans_gnn.models import ElegansAutoencoder
 from elegans_gnn.training.config import AutoencoderConfig
 from elegans_gnn.training.metrics import ReconstructionMetrics
-from elegans_gnn.training.optim import MuonAdamW, parameter_groups, warmup_cosine
+from elegans_gnn.training.optim import MuonAdamW, exponential_average, parameter_groups, warmup_cosine
 
 
 class TrainingBatches:
@@ -28,10 +28,10 @@ class TrainingBatches:
     Args:
         images: the training images.
         config: batch_size, steps, shift and seed.
-        start: called when a pass begins; the step to begin at.
+        start: called when a pass begins; the step to begin at, 0 if not given.
     """
 
-    def __init__(self, images: Images, config: AutoencoderConfig, start: Callable[[], int]) -> None:
+    def __init__(self, images: Images, config: AutoencoderConfig, start: Callable[[], int] = lambda: 0) -> None:
         self.pixels, self.config, self._start = images.pixels, config, start
         self.batch_size = min(config.batch_size, len(images.pixels))
         self.per_epoch = len(images.pixels) // self.batch_size
@@ -139,10 +139,5 @@ class AutoencoderModule(L.LightningModule):
 
 
 def averaging(decay: float) -> WeightAveraging:
-    """Exponential moving average of the weights, with a short memory at the start of training."""
-
-    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        seen = float(count)
-        return torch.lerp(averaged, current, 1 - min(decay, (1 + seen) / (10 + seen)))
-
-    return WeightAveraging(use_buffers=False, avg_fn=average)
+    """Exponential moving average of the weights as a callback, see :func:`exponential_average`."""
+    return WeightAveraging(use_buffers=False, avg_fn=exponential_average(decay))

@@ -117,3 +117,18 @@ def warmup_cosine(step: int, *, warmup: int, total: int) -> float:
     """Share of the peak learning rate at a step: linear rise over `warmup`, then a cosine to zero at `total`."""
     rise = min(1.0, (step + 1) / max(1, warmup))
     return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
+
+
+def exponential_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """The `avg_fn` of :class:`torch.optim.swa_utils.AveragedModel` for a moving average of weights.
+
+    Args:
+        decay: what the average keeps of itself at each update, approached from 0.1 by (1 + count) / (10 + count), so
+            that the first random weights are forgotten soon.
+    """
+
+    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        seen = float(count)
+        return torch.lerp(averaged, current, 1 - min(decay, (1 + seen) / (10 + seen)))
+
+    return average

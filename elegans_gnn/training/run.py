@@ -20,7 +20,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from elegans_gnn.connectome import Connectome, load_connectome
 from elegans_gnn.datasets import Images, ImageSource, ink, load_digits
-from elegans_gnn.errors import invalid
+from elegans_gnn.errors import invalid, require
 from elegans_gnn.models import ElegansAutoencoder
 from elegans_gnn.training.baselines import pca_reconstruction
 from elegans_gnn.training.config import AutoencoderConfig
@@ -57,7 +57,11 @@ class RunResult:
 
 def new_run_folder(root: Path, name: str | None, prefix: str) -> Path:
     """The folder of a new run: `root/name`, or the first free `root/prefix-001`, `-002`, ... Never an existing one."""
+    if root.exists() and not root.is_dir():
+        raise invalid("runs", "a folder", f"{root}, which is a file", "choose another")
     if name is not None:
+        if Path(name).name != name:
+            raise invalid("name", "a plain folder name", repr(name), f"its folder is made in {root}")
         folder = root / name
         if folder.exists():
             raise invalid(
@@ -95,13 +99,19 @@ def train_autoencoder(
     Raises:
         KeyboardInterrupt: after Ctrl-C, when ``last.ckpt`` has been written.
         ValueError: a setting that cannot work, before anything is written.
+        ImportError: a package of the extras ``train`` and ``viz`` is missing.
     """
+    # Used at the end only: whoever lacks one hears of it before training, not after.
+    for package in ("tensorboard", "sklearn", "matplotlib"):
+        require(package)
     folder = Path(folder)
     last = folder / "last.ckpt"
     if resume and not last.is_file():
         raise invalid("resume", "a run folder with last.ckpt", str(folder), "start the run anew without resume")
     if not resume and folder.exists() and any(folder.iterdir()):
         raise invalid("folder", "new or empty", str(folder), "choose another folder, or resume the run in it")
+    if config.accelerator == "gpu" and not torch.accelerator.is_available():
+        raise invalid("accelerator", "there", "gpu on a machine where torch finds none", "use accelerator='cpu'")
     graph = load_connectome(config.connectome) if connectome is None else connectome
     images = load_digits(config.data, config.data_dir) if source is None else source
     train, validation = images.train(), images.validation()
@@ -261,10 +271,12 @@ def _finish(
         seconds=seconds,
         best_step=best_step,
     )
+    # Spread over the test images, which some sources sort by digit.
+    shown = test[torch.linspace(0, len(test) - 1, _SHOWN).long()]
     with torch.no_grad():
-        drawn = torch.sigmoid(model(test[:_SHOWN]))
+        drawn = torch.sigmoid(model(shown))
         weights = model.core.conv.edge_weight()
-    plot_reconstructions(test[:_SHOWN, 0].numpy(), drawn[:, 0].numpy(), folder / "reconstructions.png")
+    plot_reconstructions(shown[:, 0].numpy(), drawn[:, 0].numpy(), folder / "reconstructions.png")
     plot_edge_weights(model.connectome, weights.numpy(), folder / "edge_weights.png")
     summary: dict[str, Any] = {
         "test": result.test,

@@ -46,7 +46,8 @@ def plot_reconstructions(
         for row, image in enumerate((1 - originals[column], 1 - reconstructions[column], wrong)):
             top = row * (height + _GAP)
             canvas[top : top + height, left : left + width] = image if image.ndim == _ROWS else image[:, :, None]
-    figure = new_figure(max(4.0, 0.62 * count + 1.2), 2.4)
+    inner = max(3.0, 0.62 * count)
+    figure = new_figure(inner + 0.8, inner * canvas.shape[0] / canvas.shape[1] + 0.3)
     axes = figure.subplots()
     axes.imshow(canvas.clip(0, 1), interpolation="nearest")
     centres = [row * (height + _GAP) + height / 2 for row in range(_ROWS)]

@@ -73,7 +73,7 @@ def test_every_dataset_is_there_and_none_besides() -> None:
     assert list(DATASETS) == list(PUBLISHED)
     assert list(LAYERS) == ["monoamine", *NEUROPEPTIDE]
     folders = {path.name for path in DATA.iterdir() if path.is_dir() and path.name[0] not in "._"}
-    assert folders == {*PUBLISHED, "layers"}
+    assert folders == {*PUBLISHED, "layers", "splits"}
 
 
 @each_dataset

@@ -94,7 +94,7 @@ def test_classifier_shapes_and_path(worm):
     model.core.lesion(edges=range(worm.num_edges))
     logits = model(images)
     assert torch.equal(logits[0], logits[1])
-    with pytest.raises(ValueError, match="image_size must be a multiple of 16, got 28"):
+    with pytest.raises(ValueError, match="image_size must be a multiple of 32, got 28"):
         ElegansClassifier(worm, image_size=28)
     with pytest.raises(ValueError, match="num_classes must be >= 2, got 1"):
         ElegansClassifier(worm, 1)

@@ -178,7 +178,7 @@ def test_nothing_existing_is_overwritten(few, tiny, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": -5}, "steps must be >= 1, got -5; use steps=1800"),
+        ({"steps": -5}, "steps must be >= 1, got -5; use steps=1400"),
         ({"batch_size": 0}, "batch_size must be >= 1, got 0"),
         ({"learning_rate": 0.0}, "learning_rate must be positive, got 0.0"),
         ({"ema": 1.0}, r"ema must be in \[0, 1\), got 1.0"),
