@@ -32,8 +32,8 @@ demo: $(VENV)/demo ## train the connectome autoencoder on real digits
 demo-smoke: $(VENV)/demo ## the demo in seconds: every part runs, the figures mean nothing
 	$(BIN)/elegans-gnn train mnist-autoencoder --smoke --no-progress
 
-test: $(VENV)/dev ## the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/dev ## the tests, one worker a core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 test-hard: $(VENV)/dev ## the long versions of the property tests
 	$(BIN)/python -m pytest -m hard

@@ -31,8 +31,8 @@ class SparseAdjacency:
     Attributes:
         edge_index: int64 [2, E], as given.
         in_degree: int64 [N], number of incoming edges.
-        rowptr, col, perm: int32 [N + 1], [E], [E]. Edges into v are rowptr[v] .. rowptr[v + 1]; col holds their sources,
-            perm their positions in `edge_index`.
+        rowptr, col, perm: int32 [N + 1], [E], [E]. Edges into v are rowptr[v] .. rowptr[v + 1]; col holds their
+            sources, perm their positions in `edge_index`.
         colptr, row, csc_perm: int32 [N + 1], [E], [E]. The same by source; row holds the targets.
 
     Raises:
@@ -96,7 +96,7 @@ _TENSORS = ("edge_index", "in_degree", "rowptr", "col", "perm", "colptr", "row",
 def _validated(edge_index: Tensor, num_neurons: int) -> Tensor:
     """Check everything that the kernels trust; every later call relies on it."""
     if not isinstance(edge_index, Tensor) or edge_index.dtype not in (torch.int64, torch.int32):
-        got = edge_index.dtype if isinstance(edge_index, Tensor) else type(edge_index).__name__
+        got: object = edge_index.dtype if isinstance(edge_index, Tensor) else type(edge_index).__name__
         raise invalid("edge_index", "an int64 tensor", got, "use torch.as_tensor(edges, dtype=torch.int64)")
     if edge_index.dim() != 2 or edge_index.shape[0] != 2:
         remedy = "pass sources in row 0 and targets in row 1 (a list of pairs needs .T)"
@@ -104,13 +104,13 @@ def _validated(edge_index: Tensor, num_neurons: int) -> Tensor:
     if isinstance(num_neurons, bool) or not isinstance(num_neurons, int) or num_neurons < 1:
         raise invalid("num_neurons", "a positive integer", repr(num_neurons), "pass the number of rows of the state")
     if max(num_neurons, edge_index.shape[1]) > _MAX_INT32:
-        got = f"{num_neurons} neurons and {edge_index.shape[1]} edges"
-        raise invalid("edge_index", f"a graph of at most {_MAX_INT32} neurons and edges", got, "split the graph")
+        size = f"{num_neurons} neurons and {edge_index.shape[1]} edges"
+        raise invalid("edge_index", f"a graph of at most {_MAX_INT32} neurons and edges", size, "split the graph")
     if edge_index.shape[1]:
         low, high = (int(bound) for bound in torch.aminmax(edge_index))
         if low < 0 or high >= num_neurons:
-            got = f"values in {low} .. {high}"
-            raise invalid("edge_index", f"made of values in 0 .. {num_neurons - 1}", got, "check num_neurons")
+            span = f"values in {low} .. {high}"
+            raise invalid("edge_index", f"made of values in 0 .. {num_neurons - 1}", span, "check num_neurons")
     # A private copy: writing into the caller's tensor later must not slip past the range check.
     return edge_index.detach().to(torch.int64, copy=True).contiguous()
 

@@ -1,4 +1,4 @@
-"""The public aggregation: validates once, brings the arguments into the raw operators' shapes, and is differentiable."""
+"""The public aggregation: validates once, brings arguments into the raw operators' shapes, and is differentiable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from elegans_gnn._shapes import Float
 from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.ops import _backends, _contract
-from elegans_gnn.ops._graph import REDUCES
+from elegans_gnn.ops._graph import REDUCES, Graph
 from elegans_gnn.sparse import SparseAdjacency
 
 _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -28,9 +28,9 @@ def aggregate(
 
         y[b, v, c, k] = reduce over edges e = (u -> v) of  weight[e, c] * x[b, u, c, k]
 
-    A neuron without incoming edges gets 0 (mul: 1). `mean` divides by the in-degree. `max` sends its gradient to the first
-    winning edge in CSR order. NaN propagates. No tensor with an edge axis times a feature axis is formed. Half-precision
-    states are summed in float32. Results do not depend on the number of threads.
+    A neuron without incoming edges gets 0 (mul: 1). `mean` divides by the in-degree. `max` sends its gradient to the
+    first winning edge in CSR order. NaN propagates. No tensor with an edge axis times a feature axis is formed.
+    Half-precision states are summed in float32. Results do not depend on the number of threads.
 
     Args:
         x: the states, [B, N, *feature] with any number of feature axes, or [N, F].
@@ -45,29 +45,54 @@ def aggregate(
     Raises:
         ValueError: a shape, dtype or device outside the above.
     """
-    channels = _validate(x, weight, adjacency, reduce)
-    batched = x if x.dim() > 2 else x.unsqueeze(0)
-    if weight.dim() == 1:
-        states, weights = batched.flatten(2).unsqueeze(2), weight.unsqueeze(1)
-    else:
-        states, weights = batched.reshape(*batched.shape[:2], channels, -1), weight
-    y, _ = _Aggregate.apply(
-        states,
-        weights,
-        adjacency.rowptr,
-        adjacency.col,
-        adjacency.perm,
-        adjacency.colptr,
-        adjacency.row,
-        adjacency.csc_perm,
-        reduce,
-        _backends.resolve(x.device),
-    )
+    _validate(x, weight, adjacency, reduce)
+    graph = Graph(adjacency.rowptr, adjacency.col, adjacency.perm, adjacency.colptr, adjacency.row, adjacency.csc_perm)
+    backend = _backends.resolve(x.device)
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        y, _ = _Transformable.apply(*_raw(x, weight), *graph, reduce, backend)
+        return y.view(x.shape)
+    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+        return _Eager.apply(x, weight, graph, reduce, backend)
+    y, _ = _contract.aggregate_forward(*_raw(x, weight), *graph, reduce, backend)
     return y.view(x.shape)
 
 
-class _Aggregate(torch.autograd.Function):
-    """Ties the two raw operators together; works under torch.func.grad, torch.compile and checkpointing."""
+def _raw(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The raw operators' shapes: [B, N, C, K] and [E, C], with C = 1 where the channels share a weight."""
+    batched = x if x.dim() > 2 else x.unsqueeze(0)
+    if weight.dim() == 1:
+        return batched.flatten(2).unsqueeze(2), weight.unsqueeze(1)
+    return batched.flatten(3) if batched.dim() > 3 else batched.unsqueeze(3), weight
+
+
+class _Eager(torch.autograd.Function):
+    """Ties the two raw operators together in eager mode, with one node in the autograd graph.
+
+    Beside `_Transformable` because a separate `setup_context` costs 40 microseconds a call, as much as a small graph.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, graph: Graph, reduce: str, backend: str) -> Tensor:
+        states, weights = _raw(x, weight)
+        y, winner = _contract.aggregate_forward(states, weights, *graph, reduce, backend)
+        # The views share their bases' version counters: changing x in place before the backward pass is noticed.
+        ctx.save_for_backward(states, weights, winner)
+        ctx.graph, ctx.reduce, ctx.backend, ctx.shapes = graph, reduce, backend, (x.shape, weight.shape)
+        return y.view(x.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
+        states, weights, winner = ctx.saved_tensors
+        grads = _gradients(ctx, grad_y.reshape(states.shape), states, weights, winner, ctx.graph)
+        grad_x, grad_weight = (
+            None if grad is None else grad.view(shape) for grad, shape in zip(grads, ctx.shapes, strict=True)
+        )
+        return grad_x, grad_weight, None, None, None
+
+
+class _Transformable(torch.autograd.Function):
+    """The same for torch.func transforms and torch.compile, which need a `setup_context` and see tensors only."""
 
     @staticmethod
     def forward(
@@ -94,28 +119,22 @@ class _Aggregate(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_y: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, rowptr, col, perm, colptr, row, csc_perm, winner = ctx.saved_tensors
-        need_x, need_weight = ctx.needs_input_grad[:2]
-        grad_x, grad_weight = _contract.aggregate_backward(
-            grad_y,
-            x,
-            weight,
-            winner,
-            rowptr,
-            col,
-            perm,
-            colptr,
-            row,
-            csc_perm,
-            ctx.reduce,
-            ctx.backend,
-            need_x,
-            need_weight,
-        )
-        return grad_x if need_x else None, grad_weight if need_weight else None, *[None] * 8
+        graph = Graph(rowptr, col, perm, colptr, row, csc_perm)
+        return *_gradients(ctx, grad_y, x, weight, winner, graph), *[None] * 8
 
 
-def _validate(x: Tensor, weight: Tensor, adjacency: SparseAdjacency, reduce: str) -> int:
-    """Refuse what the contract does not allow; gives the number of channels."""
+def _gradients(
+    ctx: Any, grad_y: Tensor, x: Tensor, weight: Tensor, winner: Tensor, graph: Graph
+) -> tuple[Tensor | None, Tensor | None]:
+    need_x, need_weight = ctx.needs_input_grad[:2]
+    grad_x, grad_weight = _contract.aggregate_backward(
+        grad_y, x, weight, winner, *graph, ctx.reduce, ctx.backend, need_x, need_weight
+    )
+    return grad_x if need_x else None, grad_weight if need_weight else None
+
+
+def _validate(x: Tensor, weight: Tensor, adjacency: SparseAdjacency, reduce: str) -> None:
+    """Refuse what the contract does not allow."""
     if reduce not in REDUCES:
         raise unknown_name("reduce", reduce, REDUCES)
     neurons, edges = adjacency.num_neurons, adjacency.num_edges
@@ -137,4 +156,3 @@ def _validate(x: Tensor, weight: Tensor, adjacency: SparseAdjacency, reduce: str
     if not x.device == weight.device == adjacency.device:
         got = f"x on {x.device}, weight on {weight.device}, adjacency on {adjacency.device}"
         raise invalid("x, weight and adjacency", "on one device", got, "move them with .to(x.device)")
-    return channels

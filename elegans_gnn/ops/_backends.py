@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.util import find_spec
 from typing import Protocol, cast
 
 import torch
@@ -39,6 +40,8 @@ _MODULES = {
     "reference": "elegans_gnn.ops.reference",
     "torch": "elegans_gnn.ops.torch_backend",
     "native": "elegans_gnn.ops.native",
+    "triton": "elegans_gnn.ops.triton_backend",
+    "torch_scatter": "elegans_gnn.ops.scatter_backend",
 }
 _loaded: dict[str, Backend] = {}
 _requested: ContextVar[str | None] = ContextVar("elegans_gnn_backend", default=None)
@@ -46,10 +49,13 @@ _requested: ContextVar[str | None] = ContextVar("elegans_gnn_backend", default=N
 
 def available_backends() -> tuple[str, ...]:
     """The names of the backends that can run on this machine."""
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
     present = {
         "reference": True,
         "torch": True,
         "native": library_path().exists(),
+        "triton": find_spec("triton") is not None and (torch.cuda.is_available() or interpreted),
+        "torch_scatter": find_spec("torch_scatter") is not None,
     }
     return tuple(name for name in _MODULES if present[name])
 
@@ -58,8 +64,8 @@ def available_backends() -> tuple[str, ...]:
 def backend(name: str) -> Iterator[None]:
     """Run every `aggregate` inside the block on one backend.
 
-    The choice belongs to the current thread (or task) and is stored with each result, so a backward pass may come after the
-    block or from another thread. Without this block the device decides.
+    The choice belongs to the current thread (or task) and is stored with each result, so a backward pass may come after
+    the block or from another thread. Without this block the device decides.
 
     Raises:
         ValueError: no backend of this name.
@@ -82,12 +88,18 @@ def resolve(device: torch.device) -> str:
         return requested
     if device.type == "cpu":
         return _default_cpu()
-    return "torch"
+    return "triton" if device.type == "cuda" and _has_triton() else "torch"
 
 
-@functools.cache
+@torch.compiler.assume_constant_result
 def _default_cpu() -> str:
+    # Constant in a process, so a compiled function may keep it; the requested backend is guarded on.
     return "torch" if load_library() is None else "native"
+
+
+@torch.compiler.assume_constant_result
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
 
 
 def implementation(name: str) -> Backend:

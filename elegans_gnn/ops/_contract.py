@@ -1,6 +1,6 @@
 """The op contract: schema, fake and dispatch of the two raw operators, side by side.
 
-    elegans_gnn::aggregate_forward    x [B, N, C, K], weight [E, C] -> y [B, N, C, K], winner (max: int32 like y; else empty)
+    elegans_gnn::aggregate_forward    x [B, N, C, K], weight [E, 1 or C] -> y like x, winner (max: int32; else empty)
     elegans_gnn::aggregate_backward   the same and grad_y -> grad_x, grad_weight (one that is not needed is empty)
 
 They are registered through the low-level `Library`, because the Python wrapper `custom_op` costs 10 microseconds more a
@@ -45,6 +45,8 @@ def _forward(
     backend: str,
 ) -> tuple[Tensor, Tensor]:
     graph = Graph(rowptr, col, perm, colptr, row, csc_perm)
+    if not x.numel():
+        return _forward_fake(x, weight, *graph, reduce, backend)
     return _backends.implementation(backend).forward(x, weight, graph, reduce)
 
 
@@ -81,6 +83,8 @@ def _backward(
     need_weight: bool,
 ) -> tuple[Tensor, Tensor]:
     graph = Graph(rowptr, col, perm, colptr, row, csc_perm)
+    if not x.numel():
+        return x.new_empty(x.shape if need_x else (0,)), weight.new_zeros(weight.shape if need_weight else (0,))
     return _backends.implementation(backend).backward(grad_y, x, weight, winner, graph, reduce, need_x, need_weight)
 
 

@@ -27,8 +27,8 @@ def load_library() -> ctypes.CDLL | None:
     path = library_path()
     if not path.exists():
         warnings.warn(
-            f"the native kernels were not built ({path} is missing): CPU aggregation runs in plain torch, about 10 times "
-            "slower; install a C++17 compiler with OpenMP and reinstall elegans_gnn",
+            f"the native kernels were not built ({path} is missing): CPU aggregation runs in plain torch, about 10 "
+            "times slower; install a C++17 compiler with OpenMP and reinstall elegans_gnn",
             RuntimeWarning,
             stacklevel=2,
         )

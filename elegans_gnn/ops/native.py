@@ -7,6 +7,7 @@ import struct
 import torch
 from torch import Tensor
 
+from elegans_gnn.ops import _buffers
 from elegans_gnn.ops._graph import REDUCES, Graph
 from elegans_gnn.ops._library import library_path, load_library
 
@@ -16,7 +17,7 @@ _STATUS = {1: "not enough memory for the working buffers", 2: "this processor la
 # The fields of elegans_call in csrc/elegans_gnn.h.
 _pack = struct.Struct("=33q").pack
 
-# Set by tests and benchmarks: schedule (1 strips, 2 rows) and instruction set (1 baseline, 2 AVX2, 3 AVX-512); 0 chooses.
+# For tests and benchmarks: 0 chooses; else the schedule (1 strips, 2 rows), the set (1 baseline, 2 AVX2, 3 AVX-512).
 schedule = 0
 instruction_set = 0
 
@@ -34,10 +35,9 @@ _forward, _backward = _library.elegans_forward, _library.elegans_backward
 
 def forward(x: Tensor, weight: Tensor, graph: Graph, reduce: str) -> tuple[Tensor, Tensor]:
     """See `elegans_gnn.ops.reference.forward`."""
-    y = x.new_empty(x.shape)
+    y = _buffers.empty(x, x.shape)
     winner = x.new_empty(x.shape if reduce == "max" else (0,), dtype=torch.int32)
-    if y.numel():
-        _call(_forward, x, None, weight, winner, y, None, None, graph, reduce)
+    _call(_forward, x, None, weight, winner, y, None, None, graph, reduce)
     return y, winner
 
 
@@ -52,12 +52,9 @@ def backward(
     need_weight: bool,
 ) -> tuple[Tensor, Tensor]:
     """See `elegans_gnn.ops.reference.backward`."""
-    grad_x = x.new_empty(x.shape if need_x else (0,))
+    grad_x = _buffers.empty(x, x.shape) if need_x else x.new_empty(0)
     grad_weight = weight.new_empty(weight.shape if need_weight else (0,))
-    if x.numel():
-        _call(_backward, x, grad_y, weight, winner, None, grad_x, grad_weight, graph, reduce)
-    else:
-        grad_weight.zero_()
+    _call(_backward, x, grad_y, weight, winner, None, grad_x, grad_weight, graph, reduce)
     return grad_x, grad_weight
 
 
@@ -77,11 +74,8 @@ def _call(
     x = _unit_stride(x)
     batch, neurons, channels, inner = x.shape
     edges, weight_channels = weight.shape
-    if grad is None:
-        grad_fields = (0, 0, 0, 0)
-    else:
-        grad = _unit_stride(grad)
-        grad_fields = (grad.data_ptr(), *grad.stride()[:3])
+    grad = grad if grad is None else _unit_stride(grad)
+    grad_fields: tuple[int, ...] = (0, 0, 0, 0) if grad is None else (grad.data_ptr(), *grad.stride()[:3])
     block = _pack(
         _REDUCE[reduce], _DTYPE[x.dtype], _DTYPE[weight.dtype], schedule, instruction_set, torch.get_num_threads(),
         batch, neurons, channels, inner, edges, weight_channels,

@@ -1,7 +1,7 @@
 """The aggregation written as loops that one can check by eye: what every other backend must equal.
 
-x: [B, N, C, K], weight: [E, C], one row v after another, its incoming edges in CSR order. Half-precision inputs are summed
-in float32. Outputs are y [B, N, C, K] and, for max, the winning edge's position in `edge_index` (-1: no edge).
+x: [B, N, C, K], weight: [E, C], one row v after another, its incoming edges in CSR order. Half-precision inputs are
+summed in float32. Outputs are y [B, N, C, K] and, for max, the winning edge's position in `edge_index` (-1: no edge).
 """
 
 from __future__ import annotations

@@ -216,7 +216,7 @@ def _product_of_others(messages: Tensor, graph: Graph) -> Tensor:
 
 
 def _product_before(messages: Tensor, place: Tensor) -> Tensor:
-    """The product of the messages that precede each one in its run, by doubling the reach until it covers the longest run."""
+    """The product of the messages before each one in its run, by doubling the reach until it covers the longest run."""
     product = torch.ones_like(messages)
     product[1:] = torch.where((place[1:] > 0)[:, None, None], messages[:-1], 1.0)
     reach, longest = 1, int(place.max()) if place.numel() else 0

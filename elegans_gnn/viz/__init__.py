@@ -2,5 +2,18 @@
 
 from elegans_gnn.viz.edge_weights import per_edge, plot_edge_weights, weight_matrix
 from elegans_gnn.viz.reconstructions import plot_reconstructions
+from elegans_gnn.viz.role_blocks import plot_role_blocks, role_blocks
+from elegans_gnn.viz.weight_counts import RankCorrelation, one_per_synapse, plot_weight_vs_count, rank_correlation
 
-__all__ = ["per_edge", "plot_edge_weights", "plot_reconstructions", "weight_matrix"]
+__all__ = [
+    "RankCorrelation",
+    "one_per_synapse",
+    "per_edge",
+    "plot_edge_weights",
+    "plot_reconstructions",
+    "plot_role_blocks",
+    "plot_weight_vs_count",
+    "rank_correlation",
+    "role_blocks",
+    "weight_matrix",
+]
