@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
 from typing import Any
+
+from elegans_gnn.errors import EXTRA_OF_MODULE, missing_extra
 
 
 def lazy_names(
@@ -22,14 +25,25 @@ def lazy_names(
 
     def get(name: str) -> Any:
         if name in home:
-            value = getattr(importlib.import_module(f"{package}.{home[name]}"), name)
+            value = getattr(_load(f"{package}.{home[name]}"), name)
             setattr(sys.modules[package], name, value)
             return value
         if name in modules:
-            return importlib.import_module(f"{package}.{name}")
+            return _load(f"{package}.{name}")
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     def listed() -> list[str]:
         return sorted({*vars(sys.modules[package]), *home, *modules})
 
     return get, listed
+
+
+def _load(module: str) -> ModuleType:
+    """Import one of our modules; if an optional package is missing for it, say which extra installs that."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        absent = (error.name or "").partition(".")[0]
+        if absent not in EXTRA_OF_MODULE:
+            raise
+        raise missing_extra(absent) from error

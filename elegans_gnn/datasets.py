@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +25,7 @@ _MNIST_FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
+_MNIST_NAMES = [name for pair in _MNIST_FILES.values() for name in pair]
 _CIFAR10_FOLDER = "cifar-10-batches-py"
 
 
@@ -70,10 +73,10 @@ def load_digits(data: str = "mnist5k", data_dir: str | os.PathLike[str] = "downl
     if data == "mnist":
         return _mnist(_downloaded_mnist(Path(data_dir)))
     folder = _mnist_folder(Path(data))
-    if folder is None:
-        names = ", ".join(name for pair in _MNIST_FILES.values() for name in pair)
-        got = "a folder without them" if Path(data).is_dir() else "no such folder"
-        expected = f"mnist5k, mnist, or a folder with MNIST's files {names}"
+    missing = [name for name in _MNIST_NAMES if not (folder / name).is_file()]
+    if missing:
+        got = f"a folder without {', '.join(missing)}" if Path(data).is_dir() else "no such folder"
+        expected = f"mnist5k, mnist, or a folder with MNIST's files {', '.join(_MNIST_NAMES)}"
         raise invalid("data", expected, f"{str(data)!r} ({got})", "unpack the four .gz files of MNIST into that folder")
     return _mnist(folder)
 
@@ -100,6 +103,8 @@ def _mnist5k() -> ImageSource:
 
 
 def _mnist(folder: Path) -> ImageSource:
+    _check_idx_files(folder)
+
     def read(kind: str) -> Images:
         from torchvision.datasets.mnist import read_image_file, read_label_file
 
@@ -117,31 +122,60 @@ def _mnist(folder: Path) -> ImageSource:
     return ImageSource("mnist", lambda: part(False), lambda: part(True), lambda: read("test"))
 
 
-def _mnist_folder(root: Path) -> Path | None:
-    """The folder at or below root that holds the idx files, None where there is none."""
-    names = [name for pair in _MNIST_FILES.values() for name in pair]
-    for folder in (root, root / "raw", root / "MNIST" / "raw"):
-        if all((folder / name).is_file() for name in names):
-            return folder
-    return None
+def _mnist_folder(root: Path) -> Path:
+    """The folder at or below root that holds the most of the idx files."""
+    return max((root, root / "raw", root / "MNIST" / "raw"), key=_count_idx_files)
+
+
+def _count_idx_files(folder: Path) -> int:
+    return sum((folder / name).is_file() for name in _MNIST_NAMES)
+
+
+def _check_idx_files(folder: Path) -> None:
+    """Refuse files that have MNIST's names and something else in them."""
+    for images, labels in _MNIST_FILES.values():
+        pictures = _idx_length(folder / images, (28, 28), "28 x 28 pictures")
+        digits = _idx_length(folder / labels, (), "labels")
+        if pictures != digits:
+            got = f"{pictures} pictures and {digits} labels in {folder}"
+            raise invalid("data", f"MNIST with one label in {labels} per picture", got, "unpack the .gz files again")
+
+
+def _idx_length(path: Path, item: tuple[int, ...], what: str) -> int:
+    """How many items of that shape an idx file holds."""
+    shape = _idx_shape(path)
+    if shape is None or shape[1:] != item or shape[0] == 0:
+        got = "another format or a part of a file" if shape is None else f"shape {list(shape)}"
+        expected = f"MNIST with {path.name} an idx file of {what}"
+        raise invalid("data", expected, f"{got} in {path.parent}", "unpack its .gz file again")
+    return shape[0]
+
+
+def _idx_shape(path: Path) -> tuple[int, ...] | None:
+    """The shape of an idx file of bytes; None if it is something else or is not as long as it says."""
+    with open(path, "rb") as file:
+        head = file.read(4)
+        if len(head) < 4 or head[:3] != b"\0\0\x08":
+            return None
+        sizes = file.read(4 * head[3])
+    if head[3] == 0 or len(sizes) < 4 * head[3]:
+        return None
+    shape = struct.unpack(f">{head[3]}I", sizes)
+    return shape if path.stat().st_size == len(head) + len(sizes) + math.prod(shape) else None
 
 
 def _downloaded_mnist(root: Path) -> Path:
     from torchvision.datasets import MNIST
 
-    folder = _mnist_folder(root)
-    if folder is None:
+    if _count_idx_files(_mnist_folder(root)) < len(_MNIST_NAMES):
         try:
             MNIST(str(root), download=True)
         except (OSError, RuntimeError) as error:
-            names = ", ".join(name for pair in _MNIST_FILES.values() for name in pair)
             raise DataUnavailableError(
-                f"MNIST is not in {root} and could not be downloaded; put its files {names} into "
+                f"MNIST is not in {root} and could not be downloaded; put its files {', '.join(_MNIST_NAMES)} into "
                 f"{root / 'MNIST' / 'raw'}, or train on the digits that need no download with data='mnist5k'"
             ) from error
-        folder = _mnist_folder(root)
-    assert folder is not None
-    return folder
+    return _mnist_folder(root)
 
 
 def load_cifar10(data_dir: str | os.PathLike[str] = "downloads", *, download: bool = True) -> ImageSource:
@@ -172,10 +206,18 @@ def load_cifar10(data_dir: str | os.PathLike[str] = "downloads", *, download: bo
 def _check_cifar10(root: Path, download: bool) -> None:
     from torchvision.datasets import CIFAR10
 
+    folder = root / _CIFAR10_FOLDER
+    there = folder.is_dir()
     try:
-        CIFAR10(str(root), download=download and not (root / _CIFAR10_FOLDER).is_dir())
+        # Any part will do: torchvision checks the sums of all files before it reads one.
+        CIFAR10(str(root), train=False, download=download and not there)
     except (OSError, RuntimeError) as error:
+        if there:
+            raise DataUnavailableError(
+                f"{folder} is incomplete or damaged (its files do not have CIFAR-10's MD5 sums); remove it and unpack "
+                f"cifar-10-python.tar.gz in {root} again"
+            ) from error
         raise DataUnavailableError(
-            f"CIFAR-10 is not in {root} and could not be downloaded; unpack cifar-10-python.tar.gz there, so that "
-            f"{root / _CIFAR10_FOLDER / 'data_batch_1'} exists"
+            f"CIFAR-10 is not in {root} and {'could not be' if download else 'was not to be'} downloaded; unpack "
+            f"cifar-10-python.tar.gz there, so that {folder / 'data_batch_1'} exists"
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import os
 from collections.abc import Iterable
 from types import ModuleType
@@ -65,7 +66,7 @@ def unknown_name(argument: str, got: str, known: Iterable[str]) -> InvalidArgume
     """Build the error for a name that is not in a fixed list, with the list and the nearest name."""
     names = list(known)
     by_lower = {name.lower(): name for name in names}
-    nearest = difflib.get_close_matches(got.lower(), by_lower, n=1, cutoff=0.4)
+    nearest = difflib.get_close_matches(str(got).lower(), by_lower, n=1, cutoff=0.4)
     remedy = f"did you mean {by_lower[nearest[0]]!r}?" if nearest else "choose one of the list"
     return invalid(argument, f"one of {', '.join(names)}", repr(got), remedy)
 
@@ -82,7 +83,23 @@ def require(module: str) -> ModuleType:
         top = module.partition(".")[0]
         if error.name is None or error.name.partition(".")[0] != top:
             raise
-        extra = EXTRA_OF_MODULE[top]
-        raise MissingExtraError(
-            f'{top} is needed here and is not installed; run: pip install "elegans_gnn[{extra}]"', name=top
-        ) from error
+        raise missing_extra(top) from error
+
+
+def require_extras(*extras: str) -> None:
+    """Say which package of some extras is not installed, without importing any.
+
+    Raises:
+        MissingExtraError: (an ImportError) for the first one that is missing.
+    """
+    for package, extra in EXTRA_OF_MODULE.items():
+        if extra in extras and importlib.util.find_spec(package) is None:
+            raise missing_extra(package)
+
+
+def missing_extra(package: str) -> MissingExtraError:
+    """Build the error for an optional package that is not installed."""
+    extra = EXTRA_OF_MODULE[package]
+    return MissingExtraError(
+        f'{package} is needed here and is not installed; run: pip install "elegans_gnn[{extra}]"', name=package
+    )

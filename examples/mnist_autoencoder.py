@@ -116,7 +116,7 @@ def train(config: AutoencoderConfig, digits: ImageSource) -> ElegansAutoencoder:
         optimizer.step()
         schedule.step()
         averaged.update_parameters(model)
-        if step % config.validate_every == 0 or step == config.steps:
+        if step % config.validation_interval == 0:
             figures = evaluate_reconstruction(averaged.module, validation)
             if figures["accuracy"] > best:
                 best = figures["accuracy"]

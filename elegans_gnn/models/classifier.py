@@ -10,13 +10,12 @@ from torch.nn import functional as F
 
 from elegans_gnn._shapes import Float, Int
 from elegans_gnn.errors import invalid
-from elegans_gnn.models._blocks import ResidualBlock, check_images
-from elegans_gnn.nn.core import Neurons, RecurrentCore
+from elegans_gnn.models._blocks import MAP_SIZE, ResidualBlock, build_core, check_images
+from elegans_gnn.nn.core import Neurons
 
 if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome
 
-MAP_SIZE = 4
 # The stem halves the image twice and is then averaged down to twice the size of the neurons' maps.
 STEM_SIZE = 2 * MAP_SIZE
 LEAST_SIZE = 4 * STEM_SIZE
@@ -60,15 +59,8 @@ class ElegansClassifier(nn.Module):
         if image_size < LEAST_SIZE or image_size % LEAST_SIZE:
             raise invalid("image_size", f"a multiple of {LEAST_SIZE}", image_size, "resize or pad the images")
         self.in_channels, self.image_size = in_channels, image_size
+        self.core = build_core(connectome, channels, steps=steps, inputs=inputs, outputs=outputs, **core)
         features = channels * MAP_SIZE**2
-        self.core = RecurrentCore(
-            connectome,
-            features,
-            steps=steps,
-            inputs=inputs,
-            outputs=outputs,
-            **core,  # type: ignore[arg-type]
-        )
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, width, 4, stride=2, padding=1),
             ResidualBlock(width),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -73,6 +74,7 @@ class EdgeWeights(nn.Module):
 
     edge_to_param: Tensor
     sign: Tensor | None
+    wiring: Tensor
     _scale: Tensor
 
     def __init__(
@@ -94,9 +96,11 @@ class EdgeWeights(nn.Module):
         self.gain = gain
         edge_to_param = tie_gap_junctions(connectome)
         params = int(edge_to_param.max()) + 1 if len(edge_to_param) else 0
-        self.register_buffer("edge_to_param", torch.from_numpy(edge_to_param))
+        # Which parameter and sign an edge has follows from the graph: not saved, or another graph's would be loaded.
+        self.register_buffer("edge_to_param", torch.from_numpy(edge_to_param), persistent=False)
         fixed = _signs(connectome, signs)
-        self.register_buffer("sign", None if fixed is None else torch.from_numpy(fixed))
+        self.register_buffer("sign", None if fixed is None else torch.from_numpy(fixed), persistent=False)
+        self.register_buffer("wiring", _wiring_hash(connectome))
         self.register_buffer(
             "_scale", torch.from_numpy(_initial_scale(connectome, edge_to_param, init, reduce)), persistent=False
         )
@@ -112,6 +116,19 @@ class EdgeWeights(nn.Module):
             if self.sign is not None:
                 weight = torch.where(self._fixed(), _inverse_softplus(weight.abs()), weight)
             self.theta.copy_(weight)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, metadata: Any, strict: bool, *rest: list[str]
+    ) -> None:
+        saved = state_dict.get(f"{prefix}wiring")
+        if saved is not None and not torch.equal(saved.cpu(), self.wiring.cpu()):
+            errors = rest[-1]
+            errors.append(
+                f"{prefix}wiring: these weights belong to another graph; build the layer on the connectome they were "
+                "trained on (checkpoints hold it)"
+            )
+            return
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, *rest)
 
     @torch.no_grad()
     def rescale(self, factor: float) -> None:
@@ -141,6 +158,15 @@ class EdgeWeights(nn.Module):
     def extra_repr(self) -> str:
         signs = "" if self.sign is None else f", fixed_signs={int((self.sign != 0).sum())}"
         return f"edges={len(self.edge_to_param)}, parameters={list(self.theta.shape)}, init={self.init}{signs}"
+
+
+def _wiring_hash(connectome: Connectome) -> Tensor:
+    """uint8 [32], SHA-256 of names and entries: what decides which weight belongs to which synapse."""
+    digest = hashlib.sha256("\0".join(connectome.names.tolist()).encode())
+    for ends in (connectome.pre, connectome.post):
+        digest.update(ends.astype("<i8").tobytes())
+    digest.update("\0".join(connectome.kinds.tolist()).encode())
+    return torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)
 
 
 def _inverse_softplus(size: Tensor) -> Tensor:

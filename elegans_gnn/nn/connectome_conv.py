@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from elegans_gnn import ops
 from elegans_gnn._shapes import Float
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 REDUCES = ("sum", "mean")
 NORMS = ("layer",)
 BIASES = ("neuron", "unit")
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "tanh": torch.tanh}
 
 
 class ConnectomeConv(MessagePassing):
@@ -48,7 +50,7 @@ class ConnectomeConv(MessagePassing):
         reduce: ``"sum"``, or ``"mean"`` over the incoming edges.
         init, signs, gain: see :class:`EdgeWeights`.
         norm: None or ``"layer"`` (over all features of a neuron, one scale and shift per channel).
-        activation: None or a callable such as :func:`torch.nn.functional.gelu`.
+        activation: None, ``"gelu"``, ``"relu"``, ``"tanh"``, or any elementwise callable.
         bias: ``"neuron"`` (b_v per neuron and channel), ``"unit"`` (one per unit), or None.
 
     Shapes:
@@ -78,7 +80,7 @@ class ConnectomeConv(MessagePassing):
         signs: str | NDArray[np.int64] | None = None,
         gain: float = 1.0,
         norm: str | None = None,
-        activation: Callable[[Tensor], Tensor] | None = None,
+        activation: str | Callable[[Tensor], Tensor] | None = None,
         bias: str | None = "neuron",
     ) -> None:
         for argument, value, known in (
@@ -89,11 +91,14 @@ class ConnectomeConv(MessagePassing):
         ):
             if value not in known:
                 raise unknown_name(argument, str(value), map(str, known))
+        if isinstance(activation, str) and activation not in ACTIVATIONS:
+            raise unknown_name("activation", activation, ACTIVATIONS)
         super().__init__(aggr=reduce, node_dim=1)
         self.connectome = connectome
         self.adjacency = SparseAdjacency.from_connectome(connectome)
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
-        self.reduce, self.gap, self.activation = reduce, gap, activation
+        self.reduce, self.gap = reduce, gap
+        self.activation = ACTIVATIONS[activation] if isinstance(activation, str) else activation
         self.unit = NeuronUnit(connectome, in_channels, out_channels, unit=unit, kernel_size=kernel_size)
         channels = in_channels if edge_channels else None
         self.weights = EdgeWeights(connectome, channels, init=init, signs=signs, gain=gain, reduce=reduce)
@@ -132,7 +137,9 @@ class ConnectomeConv(MessagePassing):
 
     def edge_weight(self) -> Float[Tensor, "edge *channel"]:
         """The weights in force, in edge order: tied, signed and lesioned. For plots and explanations too."""
-        weight = self.weights()
+        return self._lesioned(self.weights())
+
+    def _lesioned(self, weight: Tensor) -> Tensor:
         mask = self.edge_mask
         if self.neuron_mask is not None:
             ends = self.neuron_mask[self.edge_index].prod(0)
@@ -140,24 +147,21 @@ class ConnectomeConv(MessagePassing):
         return weight if mask is None else weight * _spread(mask, weight).to(weight.dtype)
 
     def lesion(self, *, neurons: Iterable[str] = (), edges: Iterable[int] = ()) -> None:
-        """Silence neurons (by name: they receive and send nothing, their output is zero) and edges (by number).
+        """Silence neurons (by name: they receive and send nothing, their output is zero) and edges (by number,
+        or a mask [E]).
 
         Lesions add up until :meth:`heal`; the learned weights stay as they are.
         """
         silent = torch.from_numpy(self.connectome.index(neurons))
-        cut = torch.as_tensor(list(edges), dtype=torch.int64)
-        count = self.adjacency.num_edges
-        if cut.numel() and not (cut.min() >= 0 and cut.max() < count):
-            raise invalid("edges", f"edge numbers in 0..{count - 1}", cut.tolist(), "see edge_index")
+        cut = _edge_numbers(edges, self.adjacency.num_edges)
         self.neuron_mask = self._silenced(self.neuron_mask, self.adjacency.num_neurons, silent)
-        self.edge_mask = self._silenced(self.edge_mask, count, cut)
+        self.edge_mask = self._silenced(self.edge_mask, self.adjacency.num_edges, cut)
 
     def _silenced(self, mask: Tensor | None, length: int, index: Tensor) -> Tensor | None:
         if not index.numel():
             return mask
-        device = self.edge_index.device
-        whole = torch.ones(length, device=device) if mask is None else mask
-        return whole.index_fill(0, index.to(device), 0.0)
+        whole = self.weights.theta.new_ones(length) if mask is None else mask
+        return whole.detach().index_fill(0, index.to(whole.device), 0.0)
 
     def heal(self) -> None:
         """Undo all lesions."""
@@ -170,14 +174,15 @@ class ConnectomeConv(MessagePassing):
             x: the state, see Shapes.
             edge_index: None, or this layer's own ``edge_index``, for the connectome and its learned weights; otherwise
                 another graph as edge_index [2, E], PyG, torch.sparse or dense matrix (transposed: row = target).
-            edge_weight: [E] weights to use instead; with another graph the default is its matrix's values, else 1.
+            edge_weight: [E] weights to use instead (lesions act on them too); with another graph the default is the
+                values of its matrix, else 1.
         """
         batched = self._batched(x)
         own = edge_index is None or self._is_own(edge_index)
         self._check_neurons(batched.shape[1], own)
         if own:
             adjacency = self.adjacency
-            weight = self.edge_weight() if edge_weight is None else edge_weight
+            weight = self.weights() if edge_weight is None else edge_weight
             diffusive = self._diffusive
         else:
             adjacency, values = to_adjacency(edge_index, batched.shape[1])
@@ -187,6 +192,7 @@ class ConnectomeConv(MessagePassing):
         if weight.shape[:1] != (adjacency.num_edges,):
             expected = f"of shape [{adjacency.num_edges}] (one per edge)"
             raise invalid("edge_weight", expected, list(weight.shape), "take the order from edge_index")
+        weight = self._lesioned(weight) if own else weight
         arrived = self._aggregate(batched, adjacency, weight, diffusive)
         out = self._update(arrived)
         if own and self.neuron_mask is not None:
@@ -217,7 +223,7 @@ class ConnectomeConv(MessagePassing):
         out = self.unit(arrived)
         if self.bias is not None:
             bias = self.bias if self.bias_per == "neuron" else self._unit_bias(out.shape[1])
-            out = out + _spread(bias, out[0])
+            out = out + _spread(bias, out[0]).to(out.dtype)
         if self.norm is not None:
             out = self.norm(out.flatten(0, 1)).reshape(out.shape)
         return out if self.activation is None else self.activation(out)
@@ -287,3 +293,16 @@ class ConnectomeConv(MessagePassing):
 def _spread(values: Tensor, like: Tensor) -> Tensor:
     """Values over the leading axes of another tensor, with axes of length 1 for its remaining ones."""
     return values.reshape(*values.shape, *[1] * (like.dim() - values.dim()))
+
+
+def _edge_numbers(edges: Iterable[int], count: int) -> Tensor:
+    """int64 numbers of the edges chosen by numbers or by a boolean mask [E]."""
+    chosen = edges if isinstance(edges, Tensor) else torch.as_tensor(np.asarray(list(edges)))
+    if chosen.dtype == torch.bool and chosen.shape == (count,):
+        return chosen.nonzero()[:, 0]
+    if not chosen.numel():
+        return torch.empty(0, dtype=torch.int64)
+    whole = not chosen.is_floating_point() and chosen.dtype != torch.bool and chosen.dim() == 1
+    if not whole or chosen.min() < 0 or chosen.max() >= count:
+        raise invalid("edges", f"edge numbers in 0..{count - 1} or a mask [{count}]", chosen.tolist(), "see edge_index")
+    return chosen.to(torch.int64)

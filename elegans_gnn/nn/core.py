@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import ROLES
-from elegans_gnn.errors import invalid
+from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.nn.connectome_conv import ConnectomeConv
 
 if TYPE_CHECKING:
@@ -27,11 +27,12 @@ Neurons = str | Iterable[str]
 
 def select_neurons(connectome: Connectome, neurons: Neurons, argument: str) -> NDArray[np.int64]:
     """Indices of the neurons of a role, or of a list of names, refused when there are none."""
-    index = (
-        connectome.role_index(neurons) if isinstance(neurons, str) and neurons in ROLES else connectome.index(neurons)
-    )
+    present = [role for role in ROLES if (connectome.roles == role).any()]
+    if isinstance(neurons, str) and neurons not in ROLES and neurons not in connectome.names:
+        raise unknown_name(argument, neurons, (*present, "the name of a neuron"))
+    a_role = isinstance(neurons, str) and neurons in ROLES
+    index = connectome.role_index(str(neurons)) if a_role else connectome.index(neurons)
     if not len(index):
-        present = [role for role in ROLES if (connectome.roles == role).any()]
         raise invalid(argument, "at least one neuron", f"{neurons!r}: none", f"the roles present are {present}")
     if len(np.unique(index)) != len(index):
         raise invalid(argument, "each neuron once", "a repeated name", "drop the repetition")
@@ -97,8 +98,10 @@ class RecurrentCore(nn.Module):
         **conv: object,
     ) -> None:
         super().__init__()
-        if steps < 1:
-            raise invalid("steps", ">= 1", steps, "use steps=4, which reaches every motor neuron of the worm")
+        if not isinstance(steps, int) or steps < 1:
+            raise invalid(
+                "steps", "a whole number >= 1", steps, "use steps=4, which reaches every motor neuron of the worm"
+            )
         if not 0 <= keep < 1:
             raise invalid("keep", "in [0, 1)", keep, "use 0.5; 1 would never forget")
         sources = select_neurons(connectome, inputs, "inputs")
@@ -153,7 +156,9 @@ class RecurrentCore(nn.Module):
         """One step without input: what each neuron keeps plus what arrives."""
         mask = self.conv.neuron_mask
         keep = self.keep if mask is None else self.keep * mask
-        return torch.addcmul(self.conv(state), state, keep.reshape(-1, *[1] * (state.dim() - 2)))
+        # Under autocast single operations may change the type; the state keeps its own.
+        arrived = self.conv(state).to(state.dtype)
+        return torch.addcmul(arrived, state, keep.to(state.dtype).reshape(-1, *[1] * (state.dim() - 2)))
 
     def forward(self, signal: Float[Tensor, "batch input *feature"]) -> Float[Tensor, "batch output *feature"]:
         """Carry the signal from the input neurons to the output neurons."""
@@ -165,7 +170,7 @@ class RecurrentCore(nn.Module):
             expected = f"of shape [B, {self.num_inputs}, ...] (one entry per input neuron)"
             raise invalid("signal", expected, list(signal.shape), "see core.input_index for the order")
         if self.conv.neuron_mask is not None:
-            silent = self.conv.neuron_mask[self.input_index]
+            silent = self.conv.neuron_mask[self.input_index].to(signal.dtype)
             signal = signal * silent.reshape(-1, *[1] * (signal.dim() - 2))
         empty = signal.new_zeros(signal.shape[0], len(self.keep), *signal.shape[2:])
         state = empty.index_copy(1, self.input_index, signal)

@@ -73,22 +73,32 @@ class _Eager(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, graph: Graph, reduce: str, backend: str) -> Tensor:
-        states, weights = _raw(x, weight)
-        y, winner = _contract.aggregate_forward(states, weights, *graph, reduce, backend)
-        # The views share their bases' version counters: changing x in place before the backward pass is noticed.
-        ctx.save_for_backward(states, weights, winner)
-        ctx.graph, ctx.reduce, ctx.backend, ctx.shapes = graph, reduce, backend, (x.shape, weight.shape)
+        y, winner = _contract.aggregate_forward(*_raw(x, weight), *graph, reduce, backend)
+        # The inputs themselves, not views of them: only so is a later change in place noticed.
+        ctx.save_for_backward(x, weight, winner)
+        ctx.graph, ctx.reduce, ctx.backend = graph, reduce, backend
         return y.view(x.shape)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
-        states, weights, winner = ctx.saved_tensors
-        grads = _gradients(ctx, grad_y.reshape(states.shape), states, weights, winner, ctx.graph)
-        grad_x, grad_weight = (
-            None if grad is None else grad.view(shape) for grad, shape in zip(grads, ctx.shapes, strict=True)
-        )
-        return grad_x, grad_weight, None, None, None
+        # Grad mode is on here only under create_graph; the check for second derivatives costs 5 microseconds.
+        return _eager_gradients_once(ctx, grad_y) if torch.is_grad_enabled() else _eager_gradients(ctx, grad_y)
+
+
+def _eager_gradients(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
+    x, weight, winner = ctx.saved_tensors
+    states, weights = _raw(x, weight)
+    grad_x, grad_weight = _gradients(ctx, grad_y.reshape(states.shape), states, weights, winner, ctx.graph)
+    return (
+        None if grad_x is None else grad_x.view(x.shape),
+        None if grad_weight is None else grad_weight.view(weight.shape),
+        None,
+        None,
+        None,
+    )
+
+
+_eager_gradients_once = once_differentiable(_eager_gradients)
 
 
 class _Transformable(torch.autograd.Function):

@@ -6,7 +6,6 @@ much time as the aggregation itself. Freed blocks are kept, up to a bound, as to
 
 from __future__ import annotations
 
-import math
 import mmap
 import threading
 import weakref
@@ -27,14 +26,14 @@ _lock = threading.RLock()
 
 def empty(like: Tensor, shape: torch.Size) -> Tensor:
     """An uninitialised tensor with dtype and device of `like`."""
-    size = math.prod(shape) * like.element_size()
+    size = shape.numel() * like.element_size()
     if size < SMALLEST or not hasattr(mmap, "MADV_HUGEPAGE") or torch.are_deterministic_algorithms_enabled():
         return like.new_empty(shape)
     block = _take(-(-size // _HUGE_PAGE) * _HUGE_PAGE)
     # The tensor's storage holds the view; when the last tensor on it is gone, the view dies and the block is free.
     view = memoryview(block)
     weakref.finalize(view, _give_back, block).atexit = False
-    return torch.frombuffer(view, dtype=like.dtype, count=math.prod(shape)).view(shape)
+    return torch.frombuffer(view, dtype=like.dtype, count=shape.numel()).view(shape)
 
 
 def release() -> None:

@@ -5,6 +5,9 @@ Offsets into states and weights are 64-bit. With LANE_WEIGHTS the features of a 
 weight; otherwise a tile lies within one channel. How many bytes this moves is worked out in docs/kernels.md.
 """
 
+# Kernel arguments are pointers and numbers of the GPU: they have no Python types.
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 import triton

@@ -9,6 +9,8 @@ from typing import Any
 
 from elegans_gnn.errors import invalid, unknown_name
 
+# NumPy's generators, which Lightning seeds too, take 32 bits.
+_SEEDS = 2**32
 _TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
 
 
@@ -20,7 +22,9 @@ class AutoencoderConfig:
         data: ``"mnist5k"``, ``"mnist"`` or a folder with MNIST's files.
         data_dir: where torchvision keeps downloads.
         connectome: name of a shipped connectome.
-        code, channels, core_steps, unit, keep: see :class:`elegans_gnn.models.ElegansAutoencoder`.
+        code, channels, inputs, outputs: see :class:`elegans_gnn.models.ElegansAutoencoder`.
+        core_steps, keep: of :class:`elegans_gnn.nn.RecurrentCore`.
+        unit, activation, norm, signs, gap, init: of :class:`elegans_gnn.nn.ConnectomeConv`; ``"none"`` for nothing.
         encoder_width, encoder_blocks, decoder_width, decoder_blocks: see there too.
         steps: optimiser steps; the budget is never in seconds, so that the same seed gives the same result.
         batch_size: images a step.
@@ -30,7 +34,7 @@ class AutoencoderConfig:
         warmup: steps of linear rise before the cosine.
         ema: decay of the averaged weights that are evaluated and saved.
         shift: training images are moved by up to this many pixels each way.
-        validate_every: steps between two validations, at least (the last step is always validated).
+        validate_every: steps between two validations, about: see `validation_interval`.
         seed: of the initial weights, the order of the images and their shifts.
         threads: CPU threads, 0 for torch's default.
         accelerator: ``"cpu"``, ``"gpu"`` or ``"auto"``.
@@ -44,6 +48,13 @@ class AutoencoderConfig:
     core_steps: int = 4
     unit: str = "shared"
     keep: float = 0.5
+    activation: str = "none"
+    norm: str = "none"
+    signs: str = "none"
+    gap: str = "coupled"
+    init: str = "fan-in"
+    inputs: str = "sensory"
+    outputs: str = "motor"
     encoder_width: int = 64
     encoder_blocks: int = 1
     decoder_width: int = 64
@@ -87,15 +98,35 @@ class AutoencoderConfig:
             raise invalid("weight_decay", ">= 0", self.weight_decay, "use weight_decay=0.02, or 0 for none")
         if not 0 <= self.ema < 1:
             raise invalid("ema", "in [0, 1)", self.ema, "use ema=0.998, or 0 for no averaging")
+        if self.seed >= _SEEDS:
+            raise invalid("seed", f"below {_SEEDS}", self.seed, "use a smaller one")
         if self.accelerator not in ("cpu", "gpu", "auto"):
             raise unknown_name("accelerator", self.accelerator, ("cpu", "gpu", "auto"))
+        _ = self.validation_interval  # refuses what it cannot divide
+
+    @property
+    def validation_interval(self) -> int:
+        """Steps between validations: the divisor of `steps` nearest to `validate_every`, so that the last step counts.
+
+        Raises:
+            ValueError: no divisor lies between half and twice `validate_every`.
+        """
+        steps, wanted = self.steps, min(self.validate_every, self.steps)
+        near = [n for n in range(max(1, wanted // 2), min(2 * wanted, steps) + 1) if steps % n == 0]
+        if not near:
+            remedy = f"use steps={-(-steps // wanted) * wanted}"
+            raise invalid("steps", f"a multiple of a number near validate_every={wanted}", steps, remedy)
+        return min(near, key=lambda interval: (abs(interval - wanted), interval))
 
     def model_arguments(self) -> dict[str, Any]:
         """Keywords of :class:`elegans_gnn.models.ElegansAutoencoder` after the connectome."""
         same = (
-            "code", "channels", "unit", "keep", "encoder_width", "encoder_blocks", "decoder_width", "decoder_blocks",
+            "code", "channels", "inputs", "outputs", "unit", "keep", "gap", "init",
+            "encoder_width", "encoder_blocks", "decoder_width", "decoder_blocks",
         )  # fmt: skip
-        return {"steps": self.core_steps, **{name: getattr(self, name) for name in same}}
+        optional = ("activation", "norm", "signs")
+        absent = {name: None if getattr(self, name) == "none" else getattr(self, name) for name in optional}
+        return {"steps": self.core_steps, **{name: getattr(self, name) for name in same}, **absent}
 
     def smoke(self) -> AutoencoderConfig:
         """The same run cut to seconds: every part is used, the figures mean nothing."""

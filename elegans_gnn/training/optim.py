@@ -12,6 +12,7 @@ from torch import Tensor, nn
 # Quintic Newton-Schulz: drives all singular values towards 1 (Keller Jordan et al., Muon, 2024).
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
+# With fewer outputs than this there is little to orthogonalise: filter banks and pixel heads stay with AdamW.
 _LEAST_ROWS = 16
 
 

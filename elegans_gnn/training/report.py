@@ -13,10 +13,10 @@ def print_result(result: RunResult, console: Console | None = None) -> None:
     console = Console() if console is None else console
     code = result.model.to_code.out_features
     table = Table(title=f"Reconstruction of the test images, code of {code} floats", title_justify="left")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for heading in ("pixel accuracy %", "F1 of ink", "BCE (nats/pixel)", "SSIM"):
         table.add_column(heading, justify="right")
-    for label, figures in ((result.model.connectome.name, result.test), (f"PCA, {code} components", result.pca)):
+    for label, figures in ((result.model.connectome.name, result.test), (f"PCA, {result.pca_components}", result.pca)):
         table.add_row(
             label,
             f"{100 * figures['accuracy']:.3f}",

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import logging
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +15,14 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from elegans_gnn.connectome import Connectome, load_connectome
 from elegans_gnn.datasets import Images, ImageSource, ink, load_digits
-from elegans_gnn.errors import invalid, require
+from elegans_gnn.errors import invalid, require_extras
 from elegans_gnn.models import ElegansAutoencoder
 from elegans_gnn.training.baselines import pca_reconstruction
 from elegans_gnn.training.config import AutoencoderConfig
+from elegans_gnn.training.last_checkpoint import LastCheckpoint
 from elegans_gnn.training.metrics import evaluate_reconstruction
 from elegans_gnn.training.module import AutoencoderModule, TrainingBatches, ValidationBatches, averaging
+from elegans_gnn.training.run_log import kept_rows, without_chatter
 from elegans_gnn.viz import plot_edge_weights, plot_reconstructions
 
 _SHOWN = 16
@@ -39,7 +36,8 @@ class RunResult:
         folder: where everything was written.
         model: the network with the best validation accuracy, averaged weights.
         test, validation: the four figures by name.
-        pca: the same figures on the test images for PCA with as many components as the code has floats.
+        pca: the same figures on the test images for PCA.
+        pca_components: as many as the code has floats, if there are so many pixels and training images.
         parameters: number of parameters by part.
         seconds: of training, validation included.
         best_step: the step whose weights were chosen.
@@ -50,6 +48,7 @@ class RunResult:
     test: dict[str, float]
     validation: dict[str, float]
     pca: dict[str, float]
+    pca_components: int
     parameters: dict[str, int]
     seconds: float
     best_step: int
@@ -101,9 +100,8 @@ def train_autoencoder(
         ValueError: a setting that cannot work, before anything is written.
         ImportError: a package of the extras ``train`` and ``viz`` is missing.
     """
-    # Used at the end only: whoever lacks one hears of it before training, not after.
-    for package in ("tensorboard", "sklearn", "matplotlib"):
-        require(package)
+    # Some are used at the end only: whoever lacks one hears of it before training, not after.
+    require_extras("train", "viz")
     folder = Path(folder)
     last = folder / "last.ckpt"
     if resume and not last.is_file():
@@ -112,8 +110,13 @@ def train_autoencoder(
         raise invalid("folder", "new or empty", str(folder), "choose another folder, or resume the run in it")
     if config.accelerator == "gpu" and not torch.accelerator.is_available():
         raise invalid("accelerator", "there", "gpu on a machine where torch finds none", "use accelerator='cpu'")
-    graph = load_connectome(config.connectome) if connectome is None else connectome
+    saved = torch.load(last, map_location="cpu", weights_only=True) if resume else None
+    graph = _graph(config, connectome, saved)
     images = load_digits(config.data, config.data_dir) if source is None else source
+    # What was handed over replaces what the configuration names, so that the run folder says what was used.
+    config = replace(config, connectome=graph.name, data=config.data if source is None else source.name)
+    if saved is not None:
+        _check_same_run(config, saved["hyper_parameters"])
     train, validation = images.train(), images.validation()
     L.seed_everything(config.seed, verbose=False)
     if config.threads:
@@ -125,14 +128,12 @@ def train_autoencoder(
     checkpoint = ModelCheckpoint(
         dirpath=folder, filename="best", monitor="val/accuracy", mode="max", enable_version_counter=False
     )
-    with _without_chatter():
-        trainer = _trainer(
-            config, folder, [checkpoint, _KeepLast(last, validation_interval(config)), *callbacks], progress
-        )
-    earlier = _logged_rows(folder / "metrics.csv") if resume else []
+    keeper = LastCheckpoint(last, config.validation_interval)
+    with without_chatter():
+        trainer = _trainer(config, folder, [checkpoint, keeper, *callbacks], progress)
     started = time.perf_counter()
     try:
-        with _without_chatter():
+        with without_chatter(), keeper.catching_ctrl_c(), kept_rows(folder / "metrics.csv"):
             trainer.fit(
                 module,
                 TrainingBatches(train, config, lambda: trainer.global_step),
@@ -142,11 +143,26 @@ def train_autoencoder(
             )
     except SystemExit as error:  # how Lightning ends after Ctrl-C, when all callbacks have had their word
         raise KeyboardInterrupt from error
-    finally:
-        _merge_rows(folder / "metrics.csv", earlier)
     seconds = time.perf_counter() - started
-    best, best_step = _load(Path(checkpoint.best_model_path))
+    best, best_step = _load(folder / "best.ckpt")
     return _finish(folder, best, config, images, train, validation, seconds, best_step)
+
+
+def _graph(config: AutoencoderConfig, given: Connectome | None, saved: dict[str, Any] | None) -> Connectome:
+    """The graph to train on; a resumed run goes on with the one in its checkpoint."""
+    if saved is None:
+        return load_connectome(config.connectome) if given is None else given
+    graph = Connectome.from_dict(saved["connectome"])
+    if given is not None and given != graph:
+        raise invalid("connectome", f"the graph of the run, {graph.name}", given.name, "leave it away when resuming")
+    return graph
+
+
+def _check_same_run(config: AutoencoderConfig, saved: dict[str, Any]) -> None:
+    changed = {name: value for name, value in config.to_dict().items() if saved.get(name) != value}
+    if changed:
+        before = {name: saved.get(name) for name in changed}
+        raise invalid("config", f"that of the interrupted run ({before})", changed, "resume with the run's config.json")
 
 
 def load_autoencoder(checkpoint: Path | str) -> ElegansAutoencoder:
@@ -169,59 +185,6 @@ def _load(path: Path) -> tuple[ElegansAutoencoder, int]:
     return model.eval(), int(plain["global_step"])
 
 
-class _KeepLast(Callback):
-    """Writes last.ckpt at the start, at every validation and when training breaks off; whole or not at all."""
-
-    def __init__(self, path: Path, interval: int) -> None:
-        self.path, self.interval = path, interval
-        self.validated = 0
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.validated = trainer.global_step
-        if not trainer.global_step:
-            self._save(trainer)
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.validated = trainer.global_step
-        self._save(trainer)
-
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        # Lightning would take a validation broken off here for done; the file before it leads back to it.
-        due = trainer.global_step % self.interval == 0 and self.validated != trainer.global_step
-        if self.path.exists() and not due:
-            self._save(trainer)
-
-    def _save(self, trainer: L.Trainer) -> None:
-        aside = self.path.with_suffix(".tmp")
-        trainer.save_checkpoint(aside)
-        aside.replace(self.path)
-
-
-def validation_interval(config: AutoencoderConfig) -> int:
-    """Steps between validations: the least divisor of `steps` from `validate_every` on, so the last step counts."""
-    least = min(config.validate_every, config.steps)
-    return next(interval for interval in range(least, config.steps + 1) if config.steps % interval == 0)
-
-
-@contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Lightning's notes on what is meant to be so stay unsaid; its other warnings come through."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        # The run folder holds configuration, logs and checkpoints side by side; _merge_rows keeps the earlier log.
-        warnings.filterwarnings("ignore", message="Experiment logs directory .* exists", module="lightning")
-        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists", module="lightning")
-        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is deprecated", module="lightning")
-        for logger in loggers:
-            logger.setLevel(logging.WARNING)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-
-
 def _trainer(config: AutoencoderConfig, folder: Path, callbacks: list[Callback], progress: bool) -> L.Trainer:
     bar: list[Callback] = [RichProgressBar()] if progress else []
     # The averaging callback comes first: what follows must see, save and judge the averaged weights.
@@ -236,7 +199,7 @@ def _trainer(config: AutoencoderConfig, folder: Path, callbacks: list[Callback],
             CSVLogger(folder.parent, name=folder.name, version=""),
             TensorBoardLogger(folder.parent, name=folder.name, version="tensorboard"),
         ],
-        val_check_interval=validation_interval(config),
+        val_check_interval=config.validation_interval,
         check_val_every_n_epoch=None,
         log_every_n_steps=min(10, config.steps),
         num_sanity_val_steps=0,
@@ -260,13 +223,14 @@ def _finish(
     """Everything after training: the choice is made, the test images are opened."""
     chosen = evaluate_reconstruction(model, ink(validation.pixels))
     test = ink(images.test().pixels)
-    components = min(config.code, len(train.pixels))
+    components = min(config.code, len(train.pixels), test[0].numel())
     result = RunResult(
         folder=folder,
         model=model,
         test=evaluate_reconstruction(model, test),
         validation=chosen,
         pca=evaluate_reconstruction(pca_reconstruction(ink(train.pixels), components), test),
+        pca_components=components,
         parameters=model.parameters_by_part(),
         seconds=seconds,
         best_step=best_step,
@@ -295,24 +259,3 @@ def _finish(
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _logged_rows(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def _merge_rows(path: Path, earlier: list[dict[str, str]]) -> None:
-    """Put the rows of the interrupted part back in front: the logger begins its file anew."""
-    if not earlier:
-        return
-    rows = _logged_rows(path)
-    first = min((int(row["step"]) for row in rows), default=None)
-    kept = [row for row in earlier if first is None or int(row["step"]) < first]
-    columns = list(dict.fromkeys(key for row in [*kept, *rows] for key in row))
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([*kept, *rows])

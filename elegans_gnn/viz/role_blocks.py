@@ -46,14 +46,15 @@ def plot_role_blocks(
     """
     roles, before = role_blocks(connectome, initial)
     after = role_blocks(connectome, weights)[1]
-    change = after / before
+    change = np.divide(after, before, out=np.full_like(after, np.nan), where=before > 0)
+    doublings = np.log2(change, out=np.full_like(change, np.nan), where=change > 0)
     strongest = float(np.nanmax([before, after], initial=1e-9))
-    farthest = float(np.nanmax(np.abs(np.log2(change)), initial=0.1))
+    farthest = float(np.nanmax(np.abs(doublings), initial=0.1))
     figure = new_figure(11.0, 3.6)
     panels = (
         ("before: rms weight", before, "Greys", 0.0, strongest, before),
         ("after: rms weight", after, "Greys", 0.0, strongest, after),
-        ("after / before", np.log2(change), "RdBu_r", -farthest, farthest, change),
+        ("after / before", doublings, "RdBu_r", -farthest, farthest, change),
     )
     for axes, (title, colour, scale, low, high, shown) in zip(figure.subplots(1, 3), panels, strict=True):
         axes.imshow(colour, cmap=scale, vmin=low, vmax=high)

@@ -98,3 +98,15 @@ def test_classifier_shapes_and_path(worm):
         ElegansClassifier(worm, image_size=28)
     with pytest.raises(ValueError, match="num_classes must be >= 2, got 1"):
         ElegansClassifier(worm, 1)
+
+
+@pytest.mark.parametrize("build", [ElegansAutoencoder, ElegansClassifier])
+def test_options_that_open_a_way_around_or_do_not_exist_are_refused(worm, build):
+    with pytest.raises(ValueError, match="inputs and outputs must be without a neuron in common, got ADEL"):
+        build(worm, outputs="sensory")
+    with pytest.raises(ValueError, match="option must be one of .*got 'chanels'; did you mean"):
+        build(worm, chanels=2)
+    with pytest.raises(ValueError, match="option must be one of .*got 'kernel_size'"):
+        build(worm, kernel_size=3)
+    with pytest.raises(ValueError, match="channels must be >= 1, got 0"):
+        build(worm, channels=0)

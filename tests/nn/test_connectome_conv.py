@@ -13,7 +13,7 @@ from torch_geometric.explain import Explainer, GNNExplainer
 from torch_geometric.nn import MessagePassing
 from torch_geometric.testing import assert_module
 
-from elegans_gnn import Connectome, ConnectomeConv, load_connectome
+from elegans_gnn import Connectome, ConnectomeConv, load_connectome, random_connectome
 from elegans_gnn.nn import tie_gap_junctions, transmitter_signs
 from elegans_gnn.sparse import SparseAdjacency
 
@@ -362,7 +362,33 @@ def test_wrong_weights_and_graphs_are_refused(small):
         conv(x, edge_weight=torch.ones(5))
     with pytest.raises(ValueError, match=r"edge_index must be a matrix of shape \[5, 5\], got \[2, 3\]"):
         conv(x, torch.ones(2, 3))
-    with pytest.raises(ValueError, match=r"edges must be edge numbers in 0..6, got \[9\]"):
+    with pytest.raises(ValueError, match=r"edges must be edge numbers in 0..6 or a mask \[7\], got \[9\]"):
         conv.lesion(edges=[9])
     with pytest.raises(ValueError, match="did you mean 'A'"):
         conv.lesion(neurons=["a"])
+
+
+def test_weights_of_another_graph_are_refused_and_change_nothing(worm):
+    """The tables that say which edge has which weight are the graph's own and never loaded."""
+    null = random_connectome("degree-preserving", like=worm, seed=0)
+    conv, other = ConnectomeConv(worm, 2, 2), ConnectomeConv(null, 2, 2)
+    before = other.edge_weight().detach().clone()
+    with pytest.raises(RuntimeError, match="weights.wiring: these weights belong to another graph"):
+        other.load_state_dict(conv.state_dict())
+    assert torch.equal(other.edge_weight(), before)
+    again = ConnectomeConv(worm, 2, 2)
+    again.load_state_dict(conv.state_dict())
+    assert torch.equal(again.edge_weight(), conv.edge_weight())
+
+
+def test_lesions_take_masks_and_act_on_given_weights_too(small, unchecked_shapes):
+    conv = ConnectomeConv(small, 3, 3, bias=None)
+    mask = torch.zeros(small.num_edges, dtype=torch.bool)
+    mask[[2, 5]] = True
+    conv.lesion(edges=mask)
+    assert (conv.edge_weight() == 0).nonzero()[:, 0].tolist() == [2, 5]
+    conv.lesion(edges=range(small.num_edges))
+    assert conv(torch.randn(1, 5, 3), edge_weight=torch.ones(small.num_edges)).abs().max() == 0
+    for wrong in ([0.5], torch.ones(3, dtype=torch.bool), torch.ones(2, 2, dtype=torch.int64)):
+        with pytest.raises(ValueError, match=r"edges must be edge numbers in 0..6 or a mask \[7\]"):
+            conv.lesion(edges=wrong)

@@ -104,8 +104,8 @@ def test_same_seed_same_parameters(worm):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 0}, "steps must be >= 1, got 0"),
-        ({"steps": -2}, "steps must be >= 1, got -2"),
+        ({"steps": 0}, "steps must be a whole number >= 1, got 0"),
+        ({"steps": -2}, "steps must be a whole number >= 1, got -2"),
         ({"keep": 1.0}, r"keep must be in \[0, 1\), got 1.0"),
         (
             {"steps": 2, "outputs": ["M"]},
@@ -115,10 +115,12 @@ def test_same_seed_same_parameters(worm):
         ({"inputs": "polymodal"}, r"inputs must be at least one neuron, got 'polymodal': none; the roles present are"),
         ({"outputs": []}, r"outputs must be at least one neuron, got \[\]: none"),
         ({"inputs": ["S", "S"]}, "inputs must be each neuron once"),
-        ({"inputs": ["Z"]}, "names must be one of S, I, J, M, X|names must be one of"),
+        ({"inputs": ["Z"]}, "names must be one of I, J, M, S, X, got 'Z'"),
+        ({"steps": 2.5}, "steps must be a whole number >= 1, got 2.5"),
+        ({"inputs": "sensori"}, "inputs must be one of sensory, inter, motor, .*did you mean 'sensory'"),
     ],
 )
-def test_what_cannot_work_is_refused(chain, options, message):
+def test_what_cannot_work_is_refused(chain, options, message, unchecked_shapes):
     with pytest.raises(ValueError, match=message):
         RecurrentCore(chain, 2, **options)
 
@@ -129,3 +131,20 @@ def test_a_signal_of_another_size_is_refused(worm):
         ValueError, match=r"signal must be of shape \[B, 83, ...\] \(one entry per input neuron\), got \[2, 82, 2\]"
     ):
         core(torch.randn(2, 82, 2))
+
+
+@pytest.mark.parametrize("bias", [None, "neuron"])
+def test_runs_under_autocast_and_in_half_precision(worm, bias):
+    """Forward and backward; the state keeps the type of the signal, lesioned or not."""
+    core = RecurrentCore(worm, 4, bias=bias, norm="layer")
+    signal = torch.randn(2, core.num_inputs, 4)
+    expected = core(signal)
+    with torch.autocast("cpu", torch.bfloat16):
+        for given in (signal, signal.bfloat16()):
+            out = core(given)
+            assert out.dtype == given.dtype
+            out.float().sum().backward()
+            torch.testing.assert_close(out.float(), expected, rtol=0.1, atol=0.1)
+    half = RecurrentCore(worm, 4, bias=bias).bfloat16()
+    half.lesion(neurons=["AVAL", "ASHL"], edges=[0])
+    assert half(signal.bfloat16()).dtype == torch.bfloat16

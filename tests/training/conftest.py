@@ -16,7 +16,7 @@ def digits() -> ImageSource:
     return load_digits("mnist5k")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def few(digits: ImageSource) -> ImageSource:
     """The first digits of each part."""
 
@@ -26,7 +26,7 @@ def few(digits: ImageSource) -> ImageSource:
     return ImageSource("few", first(digits.train, 96), first(digits.validation, 40), first(digits.test, 40))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> AutoencoderConfig:
     return AutoencoderConfig(
         steps=8, batch_size=32, validate_every=4, warmup=2, encoder_width=8, decoder_width=8, code=16, threads=1

@@ -1,0 +1,82 @@
+"""What makes a run resumable: last.ckpt, written only between steps, and a Ctrl-C that waits for such a moment."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Checkpoint
+
+
+class LastCheckpoint(Checkpoint):
+    """Writes last.ckpt at the start, at every validation and when training breaks off; whole or not at all.
+
+    As a Checkpoint it comes after the other callbacks, and after the one that keeps the best weights if it stands
+    behind it in the list: last.ckpt then knows which weights were the best so far.
+
+    In the middle of a step Lightning's counters and the weights belong to different steps: what breaks off there is
+    not written, and the file from before is the one to resume from.
+
+    Args:
+        path: of the file.
+        interval: steps between validations.
+    """
+
+    def __init__(self, path: Path, interval: int) -> None:
+        self.path, self.interval = path, interval
+        self.validated = 0
+        self.asked_to_stop = False
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.validated = trainer.global_step
+        if not trainer.global_step:
+            self._save(trainer)
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: object) -> None:
+        if self.asked_to_stop and not self._validation_due(trainer):
+            raise KeyboardInterrupt
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.validated = trainer.global_step
+        self._save(trainer)
+        if self.asked_to_stop:
+            raise KeyboardInterrupt
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+        in_a_step = batches.ready != batches.processed
+        # Lightning would take a validation broken off here for done; the file before it leads back to it.
+        if self.path.exists() and not in_a_step and not self._validation_due(trainer):
+            self._save(trainer)
+
+    @contextmanager
+    def catching_ctrl_c(self) -> Iterator[None]:
+        """The first Ctrl-C stops training after the step and the validation due then, the second one at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            if self.asked_to_stop:
+                raise KeyboardInterrupt
+            self.asked_to_stop = True
+
+        before = signal.signal(signal.SIGINT, ask)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _validation_due(self, trainer: L.Trainer) -> bool:
+        return trainer.global_step % self.interval == 0 and self.validated != trainer.global_step
+
+    def _save(self, trainer: L.Trainer) -> None:
+        aside = self.path.with_suffix(".tmp")
+        trainer.save_checkpoint(aside)
+        aside.replace(self.path)

@@ -1,0 +1,66 @@
+"""What surrounds Lightning's own logs: quiet where all is as meant, and one metrics.csv across interruptions."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def without_chatter() -> Iterator[None]:
+    """Lightning's notes on what is meant to be so stay unsaid; its other warnings come through."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        # The run folder holds configuration, logs and checkpoints side by side; kept_rows keeps the earlier log.
+        warnings.filterwarnings("ignore", message="Experiment logs directory .* exists", module="lightning")
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists", module="lightning")
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is deprecated", module="lightning")
+        # After a run's folder was moved: the path of the best checkpoint is looked up in the folder itself.
+        warnings.filterwarnings("ignore", message="The dirpath has changed", module="lightning")
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextmanager
+def kept_rows(path: Path) -> Iterator[None]:
+    """Lightning's CSV logger begins its file anew; this puts the rows of the interrupted part back in front.
+
+    Until then they lie beside it in `metrics.before.csv`, so that not even a killed process loses them.
+    """
+    aside = path.with_name("metrics.before.csv")
+    if path.is_file():
+        rows = [*_rows(aside), *_rows(path)]
+        _write(aside, rows)
+    try:
+        yield
+    finally:
+        earlier, new = _rows(aside), _rows(path)
+        if earlier:
+            first = min((int(row["step"]) for row in new), default=None)
+            _write(path, [*(row for row in earlier if first is None or int(row["step"]) < first), *new])
+            aside.unlink()
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _write(path: Path, rows: list[dict[str, str]]) -> None:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
