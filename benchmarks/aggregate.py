@@ -10,7 +10,9 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from measure import conditions, interleaved, peak_extra_bytes, ratio, summary
@@ -115,7 +117,7 @@ def main_table(arguments: argparse.Namespace) -> object:
     seconds = interleaved({**steps, **y_free}, repeats=3 if arguments.smoke else arguments.repeats, warmup=1)
     state_bytes = x.numel() * x.element_size()
     needed = 3 * state_bytes - state_bytes + weight.numel() * 4
-    table = {}
+    table: dict[str, dict[str, Any]] = {}
     for name, times in seconds.items():
         memory = peak_extra_bytes(steps[name]) if name in steps and DEVICE == "cpu" else None
         table[name] = {
@@ -201,10 +203,10 @@ def fly(arguments: argparse.Namespace) -> object:
             c for c in candidates(adjacency, dense=False, pyg=False) if c.name in (OURS, "torch.sparse CSR, [N, B*F]")
         ]
         steps: dict[str, Callable[[], object]] = {c.name: forward_backward(c, x, weight, grad) for c in found}
-        steps["forward"] = lambda x=x, w=weight, a=adjacency: ops.aggregate(x, w, a)
+        steps["forward"] = partial(ops.aggregate, x, weight, adjacency)
         chunk = adjacency.col[: min(edges, 2_000_000)]
         gathered = torch.empty(chunk.numel(), 32, device=DEVICE)
-        steps["index_select"] = lambda x=x, i=chunk, o=gathered: torch.index_select(x[0], 0, i, out=o)
+        steps["index_select"] = partial(torch.index_select, x[0], 0, chunk, out=gathered)
         seconds = interleaved(steps, repeats=3 if arguments.smoke else 5, warmup=1)
         medians = {name: summary(times)["median_ms"] for name, times in seconds.items()}
         rate = {"index_select": chunk.numel() / medians["index_select"], "forward": edges / medians["forward"]}

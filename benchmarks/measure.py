@@ -6,7 +6,7 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from elegans_gnn.ops import _buffers
 Step = Callable[[], object]
 
 
-def interleaved(steps: dict[str, Step], *, repeats: int, warmup: int = 2) -> dict[str, list[float]]:
+def interleaved(steps: Mapping[str, Step], *, repeats: int, warmup: int = 2) -> dict[str, list[float]]:
     """Seconds of each step, taken in turns so that a disturbance hits all of them."""
     for step in steps.values():
         for _ in range(warmup):

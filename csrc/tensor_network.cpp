@@ -245,18 +245,37 @@ INLINE void forward_general(const Program<T>& p, int64_t first, int64_t count, T
     }
 }
 
-// Without weights a sum's gradient needs no state: walk back over gradients alone.
+// Without weights a sum's gradient needs no state: walk back over gradients alone, the target's kept in registers.
 template <class T>
 INLINE void backward_sums(const Program<T>& p, int64_t first, int64_t count, const Exports<const T>& grad, T* grads) {
+    typedef T Vector __attribute__((vector_size(64), aligned(sizeof(T)), may_alias));
+    constexpr int64_t LANES = int64_t(64 / sizeof(T)), UNROLL = 4;
     const int64_t width = count * p.feature;
-    std::fill(grads, grads + p.slots * width, T(0));
-    for (int64_t t = p.steps - 1; t >= 0; --t) {
-        const Instruction step = p.code[t];
-        T* source = grads + step.source * width;
-        if (is_export(step))
-            add_exported(p, grad, step, first, count, source);
-        else
-            combine(source, source, grads + step.target * width, T(1), false, false, width);
+    std::memset(grads, 0, sizeof(T) * size_t(p.slots * width));
+    for (int64_t t = p.steps - 1, begin; t >= 0; t = begin - 1) {
+        const Instruction run = p.code[t];
+        begin = t;
+        if (is_export(run)) {
+            add_exported(p, grad, run, first, count, grads + run.source * width);
+            continue;
+        }
+        while (begin > 0 && run.source != run.target && !is_export(p.code[begin - 1]) &&
+               p.code[begin - 1].target == run.target && p.code[begin - 1].source != run.target)
+            --begin;
+        const T* target = grads + run.target * width;
+        int64_t i = 0;
+        for (; i + UNROLL * LANES <= width; i += UNROLL * LANES) {
+            Vector g[UNROLL];
+            for (int64_t j = 0; j < UNROLL; ++j) g[j] = *reinterpret_cast<const Vector*>(target + i + j * LANES);
+            for (int64_t k = t; k >= begin; --k) {
+                T* source = grads + p.code[k].source * width + i;
+                for (int64_t j = 0; j < UNROLL; ++j) *reinterpret_cast<Vector*>(source + j * LANES) += g[j];
+            }
+        }
+        for (int64_t k = t; k >= begin; --k) {
+            T* source = grads + p.code[k].source * width + i;
+            combine(source, source, target + i, T(1), false, false, width - i);
+        }
     }
 }
 

@@ -29,8 +29,8 @@ class ElegansAutoencoder(nn.Module):
     The encoder is a stack of convolutions that ends in one 4 x 4 map of C channels for each input neuron. The core
     (:class:`RecurrentCore`) carries these for K steps along the synapses; each neuron's map is one vector there, mixed
     by a linear unit. The output neurons' maps are projected onto the code, and a convolutional decoder draws the image
-    from it. Without `activation` and `norm`, the defaults, everything from the last convolution of the encoder to the code
-    is linear in the image's features. There is no way around the connectome: with all synapses silent every image has the same code.
+    from it. Without `activation` and `norm`, the defaults, everything from the last convolution of the encoder to the
+    code is linear. There is no way around the connectome: with all synapses silent every image has the same code.
 
     Args:
         connectome: the graph.

@@ -115,7 +115,8 @@ def test_gap_junctions_are_mutual_and_of_equal_count(name: str) -> None:
 def test_annotations_are_consistent(name: str) -> None:
     for row in neurons(name).values():
         suffix = row["name"].removeprefix(row["class"])
-        assert suffix != row["name"] and (suffix == row["side"] or (suffix.isdigit() and row["side"] == "")), row
+        assert suffix != row["name"], row
+        assert suffix == row["side"] or (suffix.isdigit() and row["side"] == ""), row
         assert row["side"] in {"", "L", "R", "D", "V", "DL", "DR", "VL", "VR"}
         assert set(filter(None, row["transmitter"].split("+"))) <= TRANSMITTERS
         assert row["sex"] in {"", DATASETS[name]["sex"]}
@@ -260,7 +261,8 @@ def test_another_wheel_is_refused(tmp_path: Path) -> None:
     wheel.write_bytes(b"something else")
     result = make_tables(wheel, tmp_path / "out")
     assert result.returncode != 0
-    assert "is another wheel" in result.stderr and "pip download --no-deps cect==0.3.5" in result.stderr
+    assert "is another wheel" in result.stderr
+    assert "pip download --no-deps cect==0.3.5" in result.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -1,0 +1,141 @@
+"""Runs a plan: per stage one grouped product of units, then one program of visits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from elegans_gnn._shapes import Float
+from elegans_gnn.nn.tensor_network._fused import ARGUMENTS, BOUNDARIES, NOTHING, run_network
+from elegans_gnn.nn.tensor_network._plan import Plan
+from elegans_gnn.nn.tensor_network._stage import ACTIVATIONS, Settings
+from elegans_gnn.nn.tensor_network._visits import Arithmetic, visits
+from elegans_gnn.nn.tensor_network.units import NeuronUnits
+
+
+class PlanRunner(nn.Module):
+    """Holds a plan's index tensors (on the module's device, not in its state dict) and runs it.
+
+    Args:
+        plan: what to run.
+        units: the neurons' units; their parameters belong to the caller's module tree as well.
+        arithmetic: what a fused arrival computes.
+        unit_norm: whether a first arrival is normalised before the activation.
+        activation: applied after the unit: a name in `ACTIVATIONS` or a callable.
+        recompute: whether the backward pass applies the units again instead of keeping their intermediate results.
+    """
+
+    rows: Tensor
+    inputs: Tensor
+
+    def __init__(
+        self,
+        plan: Plan,
+        units: NeuronUnits,
+        arithmetic: Arithmetic,
+        *,
+        unit_norm: bool,
+        activation: str | Callable[[Tensor], Tensor],
+        recompute: bool,
+    ) -> None:
+        super().__init__()
+        self.plan, self.arithmetic = plan, arithmetic
+        self.unit_norm, self.recompute = unit_norm, recompute
+        # In a tuple, so that they are not registered a second time.
+        self._shared = (units, ACTIVATIONS[activation][0] if isinstance(activation, str) else activation)
+        self._activation = activation if isinstance(activation, str) else None
+        self._programs = [(torch.from_numpy(stage.loads), torch.from_numpy(stage.code)) for stage in plan.stages]
+        self._layout = [
+            value
+            for stage in plan.stages
+            for value in (len(stage.neurons), stage.normed, *stage.exports, int(stage.loads_input))
+        ]
+        self._sizes = [len(stage.neurons) for stage in plan.stages]
+        rows = np.concatenate([units.row_of[stage.neurons] for stage in plan.stages])
+        self._in_order = np.array_equal(rows, np.arange(units.num_units))
+        self._index("rows", rows)
+        self._runs = [_runs(units.row_of[stage.neurons]) if units.shared else () for stage in plan.stages]
+        self._from_input = bool((plan.inputs < 0).all())
+        # Row 0 stands for the input, row v + 1 for neuron v's state from before.
+        self._index("inputs", plan.inputs + 1)
+
+    def _index(self, name: str, values: NDArray[np.int64]) -> None:
+        self.register_buffer(name, torch.from_numpy(values), persistent=False)
+
+    def forward(
+        self,
+        x: Float[Tensor, "row feature"],
+        carried: Float[Tensor, "row neuron feature"] | None,
+        edge_weight: Float[Tensor, " edge"] | None,
+        size: tuple[int, int] | None,
+    ) -> Float[Tensor, "row output feature"]:
+        """The final states of `plan.outputs`. `size` is (H, W) where rows are the pixels of maps."""
+        units = self._shared[0]
+        simple = not (units.shared or units.diagonal or size is not None or torch.is_autocast_enabled(x.device.type))
+        if simple and self._activation is not None:
+            return self._run_fused(x, carried, edge_weight)
+        first = x.unsqueeze(1)
+        nothing = x.new_empty(x.shape[0], 0, x.shape[1])
+        carry = nothing if carried is None else carried
+        inputs = first if self._from_input else torch.cat([first, carry], 1).index_select(1, self.inputs)
+        finished = []
+        parameters = units.select(None if self._in_order else self.rows, self._sizes)
+        for number, (stage, program) in enumerate(zip(self.plan.stages, self._programs, strict=True)):
+            given = (inputs, *parameters[number], self._runs[number], stage.normed, size)
+            if self.recompute and torch.is_grad_enabled():
+                made = checkpoint(self._apply_units, *given, use_reentrant=False)
+            else:
+                made = self._apply_units(*given)
+            sources = (first if stage.loads_input else nothing, carry, made.to(x.dtype))
+            inputs, carry, done = visits(sources, edge_weight, *program, stage.exports, self.arithmetic)
+            finished.append(done)
+        return torch.cat(finished, 1)
+
+    def _run_fused(
+        self, x: Tensor, carried: Tensor | None, edge_weight: Tensor | None
+    ) -> Float[Tensor, "row output feature"]:
+        """The same for dense units and named activations, in one operator."""
+        units = self._shared[0]
+        keep = NOTHING if not torch.is_grad_enabled() else BOUNDARIES if self.recompute else ARGUMENTS
+        arithmetic = self.arithmetic
+        settings = Settings(
+            self._layout, str(self._activation), self.unit_norm, arithmetic.fuse, arithmetic.norm, arithmetic.eps, keep
+        )
+        rows = None if self._in_order else self.rows
+        index = self.inputs[:0] if self._from_input else self.inputs
+        programs = [part for program in self._programs for part in program]
+        return run_network(x, carried, units.weight, units.bias, edge_weight, rows, index, programs, settings)
+
+    def _apply_units(
+        self,
+        inputs: Tensor,
+        weight: Any,
+        bias: Any,
+        runs: tuple[tuple[int, int, int], ...],
+        normed: int,
+        size: tuple[int, int] | None,
+    ) -> Tensor:
+        units, activation = self._shared
+        made = units.products(inputs, weight, bias, runs, size)
+        if not self.unit_norm or normed == 0:
+            return activation(made)
+        first = activation(F.layer_norm(made[:, :normed], (units.dim,), eps=self.arithmetic.eps))
+        return first if normed == made.shape[1] else torch.cat([first, activation(made[:, normed:])], 1)
+
+
+def _runs(rows: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
+    """(row, first, last) of each run of equal rows."""
+    runs, first = [], 0
+    for row, same in groupby(rows.tolist()):
+        count = len(list(same))
+        runs.append((row, first, first + count))
+        first += count
+    return tuple(runs)

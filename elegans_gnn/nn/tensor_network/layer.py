@@ -1,0 +1,297 @@
+"""The tensor network: neurons as tensor units, synapses as ordered arrivals, run in a few parallel stages."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from elegans_gnn._shapes import Float
+from elegans_gnn.connectome import Connectome
+from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.nn.tensor_network._execute import PlanRunner
+from elegans_gnn.nn.tensor_network._plan import Plan, make_plan
+from elegans_gnn.nn.tensor_network._stage import ACTIVATIONS
+from elegans_gnn.nn.tensor_network._visits import Arithmetic
+from elegans_gnn.nn.tensor_network.readout import Readout
+from elegans_gnn.nn.tensor_network.recurrence import check_merge, merge_outputs, recurrent_plans, scatter_states
+from elegans_gnn.nn.tensor_network.rules import DEFAULT_ORDER
+from elegans_gnn.nn.tensor_network.schedule import Schedule
+from elegans_gnn.nn.tensor_network.units import NeuronUnits, first_use, unit_groups
+
+# Number of items seen, and the states by neuron.
+SequenceState = tuple[int, Tensor]
+FUSES = ("add", "mul", "normalized-mul")
+EPS = 1e-5
+
+_log = logging.getLogger(__name__)
+
+
+class TensorNetwork(nn.Module):
+    r"""The tensor network of ElegansNet on any connectome.
+
+    Every sensory neuron starts with the input as its state, the others with none. Synapses u -> v are visited phase by
+    phase (``order``), in a phase by the rank of u, then of v. If u has no state the synapse does nothing. Otherwise:
+
+    .. math::
+        s_v &\leftarrow \phi(\operatorname{LN}(W_v s_u + b_v)) && \text{first arrival at } v \\
+        s_v &\leftarrow \operatorname{LN}(\phi(W_v s_u + b_v) + s_v) && \text{later, relation in } \texttt{reapply} \\
+        s_v &\leftarrow \operatorname{LN}(w_{uv} s_u + s_v) \;\text{or}\;
+            \operatorname{LN}(s_u \odot s_v) && \text{later}
+
+    with LN only if ``unit_norm``. The states of the motor neurons go to the readout. The order is part of the model;
+    that many arrivals run at the same time does not change the result (see :class:`Schedule`, and
+    :func:`reference_forward` for the loop itself).
+
+    Args:
+        connectome: the graph. Several kinds of synapse between two neurons count as one; polymodal and unknown neurons
+            count as interneurons.
+        dim: F, the size of a state (channels for maps).
+        fuse: ``"add"``, ``"mul"``, or ``"normalized-mul"``, a product divided by its root mean square, which neither
+            overflows nor vanishes without ``unit_norm``.
+        unit_norm: layer normalisation (without scale and shift) after each unit and each later arrival.
+        activation: a name or any elementwise callable.
+        order: the phases; O means the other two roles.
+        reapply: relations such as ``"SI"`` whose later arrivals go through the unit again.
+        ignored_relations: relations left out.
+        readout: see :class:`Readout`.
+        num_heads, head_dim: of the readout's attention; head_dim defaults to dim / num_heads.
+        residual: whether the readout's attentions add their query to their result.
+        output_norm: whether the output is layer-normalised.
+        units: ``"dense"`` or ``"diagonal"`` with one unit per neuron, ``"shared-by-role"`` or ``"shared-by-class"``
+            dense.
+        kernel_size: odd, makes the units convolutions over maps [B, C, H, W] with C = dim; the norm is then over C at
+            each pixel, and so is the attention.
+        edge_weights: whether fused arrivals have a trainable strength w, 1 at the start. A sum adds w s_u, a product
+            multiplies by 1 + w (s_u - 1), so that in both cases w = 0 switches the synapse off.
+        recurrence: None, or how the outputs for the items of a sequence become one: ``"last"``, ``"mean"``,
+            ``"max"`` or ``"concat"``. States are then carried along the sequence: sensory neurons take each item as it
+            comes, the others start with the state they had, and the first arrival at them re-applies their unit.
+        visit_rank: [N] overrides ``connectome.visit_rank``.
+        recompute: apply units again in the backward pass instead of keeping their intermediate results.
+        allow_overflow: accept ``fuse="mul"`` without ``unit_norm``.
+
+    Shapes:
+        input and output: [B, dim], [B, T, dim] (tokens fold into the batch), or [B, dim, H, W] with ``kernel_size``.
+        with ``recurrence``: [B, T, dim] -> [B, dim] ("concat": [B, T dim]), or [B, T, dim, H, W] -> [B, dim, H, W]
+        ("concat": [B, T dim, H, W]).
+
+    Raises:
+        ValueError: an option is malformed; multiplication would overflow; the graph has no sensory neuron, or no motor
+            neuron that a signal reaches.
+
+    Source: Bardozzo et al., ElegansNet (2023), arXiv:2304.13538.
+    """
+
+    def __init__(
+        self,
+        connectome: Connectome,
+        dim: int,
+        *,
+        fuse: str = "add",
+        unit_norm: bool = True,
+        activation: str | Callable[[Tensor], Tensor] = "gelu",
+        order: str | Sequence[str] = DEFAULT_ORDER,
+        reapply: Iterable[str] = (),
+        ignored_relations: Iterable[str] = (),
+        readout: str = "cross",
+        num_heads: int = 4,
+        head_dim: int | None = None,
+        residual: bool = False,
+        output_norm: bool = True,
+        units: str = "dense",
+        kernel_size: int | None = None,
+        edge_weights: bool = False,
+        recurrence: str | None = None,
+        visit_rank: ArrayLike | None = None,
+        recompute: bool = False,
+        allow_overflow: bool = False,
+    ) -> None:
+        super().__init__()
+        _check_sizes(dim, num_heads, head_dim, kernel_size)
+        _check_fuse(fuse, unit_norm, allow_overflow)
+        check_merge(recurrence)
+        self.connectome = connectome if len(connectome.kind_names) < 2 else connectome.merged()
+        self.dim, self.fuse, self.unit_norm, self.kernel_size = dim, fuse, unit_norm, kernel_size
+        self.recompute, self.recurrence = recompute, recurrence
+        if isinstance(activation, str) and activation not in ACTIVATIONS:
+            raise unknown_name("activation", activation, ACTIVATIONS)
+        self.activation = activation
+        self.rules: dict[str, Any] = {
+            "order": order,
+            "reapply": tuple(reapply),
+            "ignored_relations": tuple(ignored_relations),
+            "visit_rank": self.connectome.visit_rank if visit_rank is None else visit_rank,
+        }
+        norm = "layer" if unit_norm else "rms" if fuse == "normalized-mul" else "none"
+        self.arithmetic = Arithmetic("add" if fuse == "add" else "mul", norm, EPS)
+        self.schedule = self._compile()
+        groups = unit_groups(self.connectome, units)
+        if recurrence is None:
+            plans = [make_plan(self.schedule, groups)]
+        else:
+            plans = recurrent_plans(lambda carried: self._compile(outputs="all", carried=carried), groups)
+        self.units = NeuronUnits(
+            first_use(groups, [stage.neurons for plan in plans for stage in plan.stages]),
+            dim,
+            diagonal=units == "diagonal",
+            shared=units.startswith("shared"),
+            kernel_size=kernel_size,
+        )
+        self.edge_weight = nn.Parameter(torch.ones(self.connectome.num_edges)) if edge_weights else None
+        self.readout = Readout(
+            readout,
+            dim,
+            len(self.schedule.outputs),
+            num_heads=num_heads,
+            head_dim=max(dim // num_heads, 1) if head_dim is None else head_dim,
+            residual=residual,
+            output_norm=output_norm,
+            eps=EPS,
+        )
+        self._runners = nn.ModuleList(self._make_runner(plan) for plan in plans)
+        motors = np.isin(plans[0].outputs, self.schedule.outputs)
+        self.outputs = plans[0].outputs[motors]
+        if self.schedule.silent:
+            silent = ", ".join(f"{relation} {count}" for relation, count in self.schedule.silent)
+            _log.warning("synapses that never fire, because their source has no state when visited: %s", silent)
+
+    def _compile(self, *, outputs: str = "motor", carried: ArrayLike | None = None) -> Schedule:
+        return Schedule.compile(
+            self.connectome, commuting=self.arithmetic.linear, outputs=outputs, carried=carried, **self.rules
+        )
+
+    def _make_runner(self, plan: Plan) -> PlanRunner:
+        return PlanRunner(
+            plan,
+            self.units,
+            self.arithmetic,
+            unit_norm=self.unit_norm,
+            activation=self.activation,
+            recompute=self.recompute,
+        )
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew."""
+        for module in self.modules():
+            reset = getattr(module, "reset_parameters", None)
+            if module is not self and callable(reset):
+                reset()
+        if self.edge_weight is not None:
+            nn.init.ones_(self.edge_weight)
+
+    def forward(self, x: Float[Tensor, "batch *_"]) -> Float[Tensor, "batch *_"]:
+        """Output of the readout: shaped like x, or one for the whole sequence with ``recurrence``."""
+        if self.recurrence is not None:
+            return self._forward_sequence(x)
+        rows, size = self.fold(x)
+        return self.unfold(self.readout(rows, self.run(self._first_runner, rows, size)), x)
+
+    def motor_states(self, x: Float[Tensor, "batch *_"]) -> Float[Tensor, "row neuron feature"]:
+        """States of the motor neurons ``self.outputs``, one row per sample, token or pixel (of the first item)."""
+        rows, size = self.fold(x)
+        states = self.run(self._first_runner, rows, size)
+        return (
+            states
+            if self.recurrence is None
+            else scatter_states(
+                states, self._index(self._first_runner.plan.outputs, x), self.connectome.num_neurons
+            ).index_select(1, self._index(self.outputs, x))
+        )
+
+    @property
+    def _first_runner(self) -> PlanRunner:
+        return cast(PlanRunner, self._runners[0])
+
+    def _forward_sequence(self, x: Tensor) -> Tensor:
+        wanted = 3 if self.kernel_size is None else 5
+        if x.dim() != wanted or x.shape[1] == 0:
+            expected = f"[B, T, {self.dim}]" if wanted == 3 else f"[B, T, {self.dim}, H, W]"
+            raise invalid("x", f"{expected} with T > 0 (recurrence is set)", list(x.shape), "add the sequence axis")
+        state, outputs = None, []
+        for item in x.unbind(1):
+            output, state = self.step(item, state)
+            outputs.append(output)
+        return merge_outputs(outputs, str(self.recurrence))
+
+    def step(self, x: Tensor, state: SequenceState | None = None) -> tuple[Tensor, SequenceState]:
+        """One item of a sequence, for a network with ``recurrence``.
+
+        Args:
+            x: [B, dim] or [B, dim, H, W].
+            state: what the step before gave, or None at the start.
+
+        Returns:
+            The item's output, shaped like x, and the state to go on with.
+        """
+        if self.recurrence is None:
+            raise invalid("recurrence", "set for step-by-step use", None, "build the network with recurrence='last'")
+        number, carried = (0, None) if state is None else state
+        runner = cast(PlanRunner, self._runners[min(number, len(self._runners) - 1)])
+        rows, size = self.fold(x)
+        states = self.run(runner, rows, size, carried)
+        by_neuron = scatter_states(states, self._index(runner.plan.outputs, x), self.connectome.num_neurons)
+        motors = by_neuron.index_select(1, self._index(self.outputs, x))
+        return self.unfold(self.readout(rows, motors), x), (number + 1, by_neuron)
+
+    @staticmethod
+    def _index(neurons: NDArray[np.int64], like: Tensor) -> Tensor:
+        return torch.from_numpy(neurons).to(like.device)
+
+    def run(
+        self, runner: PlanRunner, rows: Tensor, size: tuple[int, int] | None, carried: Tensor | None = None
+    ) -> Float[Tensor, "row neuron feature"]:
+        """Run a plan on folded input."""
+        wide = (
+            rows.to(torch.promote_types(rows.dtype, torch.float32))
+            if torch.is_autocast_enabled(rows.device.type)
+            else rows
+        )
+        return runner(wide, carried, self.edge_weight, size)
+
+    def fold(self, x: Tensor) -> tuple[Float[Tensor, "row feature"], tuple[int, int] | None]:
+        """Rows [R, F] of samples, tokens or pixels, and (H, W) for maps."""
+        if self.kernel_size is not None:
+            if x.dim() != 4 or x.shape[1] != self.dim:
+                remedy = "pass feature maps, or leave kernel_size out for vectors"
+                raise invalid("x", f"[B, {self.dim}, H, W] (kernel_size is set)", list(x.shape), remedy)
+            return x.permute(0, 2, 3, 1).reshape(-1, self.dim), (x.shape[2], x.shape[3])
+        if x.dim() not in (2, 3) or x.shape[-1] != self.dim:
+            remedy = "project the input to dim, or set kernel_size for feature maps [B, C, H, W]"
+            raise invalid("x", f"[B, {self.dim}] or [B, T, {self.dim}]", list(x.shape), remedy)
+        return x.reshape(-1, self.dim), None
+
+    def unfold(self, rows: Tensor, x: Tensor) -> Tensor:
+        """The inverse of :meth:`fold`, for a result with one row per row of x."""
+        if self.kernel_size is None:
+            return rows.reshape(*x.shape[:-1], rows.shape[-1])
+        return rows.unflatten(0, (x.shape[0], x.shape[2], x.shape[3])).permute(0, 3, 1, 2)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, fuse={self.fuse}, unit_norm={self.unit_norm}, {self.schedule!r}"
+
+
+def _check_fuse(fuse: str, unit_norm: bool, allow_overflow: bool) -> None:
+    if fuse not in FUSES:
+        raise unknown_name("fuse", fuse, FUSES)
+    if fuse == "normalized-mul" and unit_norm:
+        raise invalid("fuse", "'mul' beside unit_norm=True", repr(fuse), "unit_norm normalises the product already")
+    if fuse == "mul" and not unit_norm and not allow_overflow:
+        remedy = (
+            "products of hundreds of states overflow to NaN: set unit_norm=True, or fuse='normalized-mul', "
+            "or allow_overflow=True to have it anyway"
+        )
+        raise invalid("unit_norm", "True when fuse='mul'", False, remedy)
+
+
+def _check_sizes(dim: int, num_heads: int, head_dim: int | None, kernel_size: int | None) -> None:
+    for argument, value in (("dim", dim), ("num_heads", num_heads), ("head_dim", 1 if head_dim is None else head_dim)):
+        if value < 1:
+            raise invalid(argument, "a positive integer", value, f"use {argument}=8, for example")
+    if kernel_size is not None and (kernel_size < 1 or kernel_size % 2 == 0):
+        raise invalid("kernel_size", "odd and positive, or None", kernel_size, "use kernel_size=3")

@@ -1,0 +1,70 @@
+"""The options that decide which synapse is visited when: phases, relations, and the letters of the roles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elegans_gnn.errors import invalid, unknown_name
+
+LETTERS = "SIM"
+RELATIONS = tuple(source + target for source in LETTERS for target in LETTERS)
+DEFAULT_ORDER = "S->O, I->O, M->O, S->S, I->I, M->M"
+_LETTER_OF_ROLE = {"sensory": "S", "motor": "M"}
+_PHASE = re.compile(r"([SIM])->([SIMO])")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One sweep over the synapses of some relations, e.g. "S->O" over SI and SM."""
+
+    name: str
+    relations: tuple[str, ...]
+
+
+def parse_order(order: str | Sequence[str]) -> tuple[Phase, ...]:
+    """Read "S->O, I->O" or ["S->O", "I->O"]; O stands for the two roles that the source has not.
+
+    Raises:
+        ValueError: no phase, or a phase that is not of the form A->B with A in S, I, M and B in S, I, M, O.
+    """
+    names = [part.strip().replace(" ", "") for part in (order.split(",") if isinstance(order, str) else order)]
+    phases = []
+    for name in names:
+        match = _PHASE.fullmatch(name)
+        if match is None:
+            raise invalid("order", "phases like S->O or M->M", repr(name), f"write it like {DEFAULT_ORDER!r}")
+        source, target = match.groups()
+        targets = [letter for letter in LETTERS if letter != source] if target == "O" else [target]
+        phases.append(Phase(name, tuple(source + letter for letter in targets)))
+    return tuple(phases)
+
+
+def parse_relations(argument: str, relations: Iterable[str]) -> frozenset[str]:
+    """Check relations such as "SI" (from a sensory neuron to an interneuron)."""
+    if isinstance(relations, str):
+        raise invalid(argument, "a collection of relations", repr(relations), f"write {argument}=({relations!r},)")
+    wanted = frozenset(relations)
+    for relation in sorted(wanted):
+        if relation not in RELATIONS:
+            raise unknown_name(argument, relation, RELATIONS)
+    return wanted
+
+
+def role_letters(roles: NDArray[Any]) -> NDArray[Any]:
+    """[N] S, I or M: polymodal and unknown neurons count as interneurons."""
+    return np.array([_LETTER_OF_ROLE.get(str(role), "I") for role in roles], dtype="<U1")
+
+
+def check_rank(visit_rank: object, neurons: int) -> NDArray[np.int64]:
+    """[N] the place of each neuron in the visiting order; must be a permutation of 0..N-1."""
+    rank = np.asarray(visit_rank)
+    if rank.shape != (neurons,) or not np.array_equal(np.sort(rank), np.arange(neurons)):
+        remedy = "pass connectome.visit_rank, or numpy.argsort of the order you want turned into ranks"
+        raise invalid("visit_rank", f"a permutation of 0..{neurons - 1}", f"shape {list(rank.shape)}", remedy)
+    return rank.astype(np.int64)
