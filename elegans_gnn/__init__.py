@@ -20,6 +20,8 @@ _HOME = {
     "SparseAdjacency": "sparse",
     "ConnectomeConv": "nn",
     "RecurrentCore": "nn",
+    "Reservoir": "nn",
+    "TensorNetwork": "nn",
     "ElegansAutoencoder": "models",
     "ElegansClassifier": "models",
 }
@@ -35,7 +37,9 @@ __all__ = [
     "ElegansAutoencoder",
     "ElegansClassifier",
     "RecurrentCore",
+    "Reservoir",
     "SparseAdjacency",
+    "TensorNetwork",
     "__version__",
     "list_connectomes",
     "list_random_models",
@@ -47,5 +51,5 @@ if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome, list_connectomes, load_connectome
     from elegans_gnn.graphs import list_random_models, random_connectome
     from elegans_gnn.models import ElegansAutoencoder, ElegansClassifier
-    from elegans_gnn.nn import ConnectomeConv, RecurrentCore
+    from elegans_gnn.nn import ConnectomeConv, RecurrentCore, Reservoir, TensorNetwork
     from elegans_gnn.sparse import SparseAdjacency

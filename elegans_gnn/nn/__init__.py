@@ -4,12 +4,16 @@ from elegans_gnn.nn._edge_weights import EdgeWeights, tie_gap_junctions, transmi
 from elegans_gnn.nn._units import NeuronUnit
 from elegans_gnn.nn.connectome_conv import ConnectomeConv
 from elegans_gnn.nn.core import RecurrentCore, hops_from
+from elegans_gnn.nn.tensor_network import Reservoir, Schedule, TensorNetwork
 
 __all__ = [
     "ConnectomeConv",
     "EdgeWeights",
     "NeuronUnit",
     "RecurrentCore",
+    "Reservoir",
+    "Schedule",
+    "TensorNetwork",
     "hops_from",
     "tie_gap_junctions",
     "transmitter_signs",

@@ -185,8 +185,17 @@ def _load(path: Path) -> tuple[ElegansAutoencoder, int]:
     return model.eval(), int(plain["global_step"])
 
 
+class _Progress(RichProgressBar):
+    """Lightning's bar without the logger's version, which is the same word in every run."""
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        metrics: dict[str, Any] = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics
+
+
 def _trainer(config: AutoencoderConfig, folder: Path, callbacks: list[Callback], progress: bool) -> L.Trainer:
-    bar: list[Callback] = [RichProgressBar()] if progress else []
+    bar: list[Callback] = [_Progress()] if progress else []
     # The averaging callback comes first: what follows must see, save and judge the averaged weights.
     average: list[Callback] = [averaging(config.ema)] if config.ema else []
     return L.Trainer(

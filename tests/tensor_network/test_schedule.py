@@ -21,7 +21,7 @@ def wavefronts(**options: object) -> int:
 
 
 def test_depth_of_the_published_graph() -> None:
-    """Without barriers; 31 and 100 were the figures to reach with all 2,967 visits."""
+    """Without barriers between phases, for all visits and for those that motor states depend on."""
     whole = Schedule.compile(golden_graph(), commuting=True, outputs="all")
     assert whole.num_visits == whole.fired == 2967
     assert wavefronts(commuting=True, outputs="all") == 22
