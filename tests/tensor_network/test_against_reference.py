@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.nn.tensor_network import TensorNetwork, _stage, _visits_native, reference_forward, reference_states
 from elegans_gnn.nn.tensor_network._stage import ACTIVATIONS
+from elegans_gnn.nn.tensor_network._visits import visits
 from elegans_gnn.nn.tensor_network.readout import READOUTS
 from tests.tensor_network.cases import golden_graph, gradients, graphs, orders, relation_sets, relative_error
 
@@ -160,17 +161,22 @@ def test_gradcheck(backend: str) -> None:
     assert torch.autograd.gradcheck(network, (x,))
 
 
-def test_results_do_not_depend_on_threads(backend: str) -> None:
-    """To the last bit; diagonal units, because the number of threads may change how a matrix product adds up."""
-    network = build(golden_graph(), {**SETTLED, "units": "diagonal"}, 8).float()
-    x = torch.randn(37, 8, requires_grad=True)
+@pytest.mark.parametrize("fuse_norm", FUSES[:3])
+def test_native_visits_do_not_depend_on_threads(fuse_norm: tuple[str, bool]) -> None:
+    """To the last bit, the sum over samples in the gradient of the edge weights included."""
+    network = build(golden_graph(), {**SETTLED, "fuse_norm": fuse_norm, "reapply": ()}, 8).float()
+    runner = network._first_runner
+    stage, program = runner.plan.stages[0], runner._programs[0]
+    sources = [torch.randn(37, count, 8, requires_grad=True) for count in (1, 0, len(stage.neurons))]
     threads = torch.get_num_threads()
     results = []
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            states = network.motor_states(x)
-            results.append([states, *torch.autograd.grad(states.sum(), [x, network.edge_weight])])
+            exports = visits(sources, network.edge_weight, *program, stage.exports, network.arithmetic)
+            wanted = [sources[0], sources[2], network.edge_weight]
+            grads = torch.autograd.grad(exports, wanted, [torch.ones_like(part) for part in exports])
+            results.append([*exports, *grads])
     finally:
         torch.set_num_threads(threads)
     for other in results[1:]:
