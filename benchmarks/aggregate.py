@@ -99,7 +99,7 @@ def gate() -> None:
         found = forward_backward(candidate, x, weight, grad)()
         for a, b, state in zip(found, expected, (True, True, False), strict=True):
             a = candidate.from_layout(a, x.shape) if state else a
-            error = float((a.double() - b).abs().max() / b.abs().max())
+            error = float((a.detach().double() - b).abs().max() / b.abs().max())
             if not error < 1e-5:
                 sys.exit(f"the gate is red: {candidate.name} is off by {error:.1e}; no figures")
     print("the gate is green: all candidates equal the reference to 1e-5")
