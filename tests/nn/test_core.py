@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from elegans_gnn import Connectome, RecurrentCore, load_connectome
+from elegans_gnn import Connectome, RecurrentCore
 from elegans_gnn.nn import hops_from
-
-
-@pytest.fixture(scope="module")
-def worm() -> Connectome:
-    return load_connectome("varshney2011")
 
 
 @pytest.fixture
