@@ -104,12 +104,7 @@ def train_autoencoder(
     require_extras("train", "viz")
     folder = Path(folder)
     last = folder / "last.ckpt"
-    if resume and not last.is_file():
-        raise invalid("resume", "a run folder with last.ckpt", str(folder), "start the run anew without resume")
-    if not resume and folder.exists() and any(folder.iterdir()):
-        raise invalid("folder", "new or empty", str(folder), "choose another folder, or resume the run in it")
-    if config.accelerator == "gpu" and not torch.accelerator.is_available():
-        raise invalid("accelerator", "there", "gpu on a machine where torch finds none", "use accelerator='cpu'")
+    _check_start(config, folder, resume)
     saved = torch.load(last, map_location="cpu", weights_only=True) if resume else None
     graph = _graph(config, connectome, saved)
     images = load_digits(config.data, config.data_dir) if source is None else source
@@ -146,6 +141,16 @@ def train_autoencoder(
     seconds = time.perf_counter() - started
     best, best_step = _load(folder / "best.ckpt")
     return _finish(folder, best, config, images, train, validation, seconds, best_step)
+
+
+def _check_start(config: AutoencoderConfig, folder: Path, resume: bool) -> None:
+    """Refuse what would spoil the run later, before anything is read or written."""
+    if resume and not (folder / "last.ckpt").is_file():
+        raise invalid("resume", "a run folder with last.ckpt", str(folder), "start the run anew without resume")
+    if not resume and folder.exists() and any(folder.iterdir()):
+        raise invalid("folder", "new or empty", str(folder), "choose another folder, or resume the run in it")
+    if config.accelerator == "gpu" and not torch.accelerator.is_available():
+        raise invalid("accelerator", "there", "gpu on a machine where torch finds none", "use accelerator='cpu'")
 
 
 def _graph(config: AutoencoderConfig, given: Connectome | None, saved: dict[str, Any] | None) -> Connectome:
