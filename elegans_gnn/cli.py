@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from elegans_gnn import __version__
-from elegans_gnn.commands import connectome, train
+from elegans_gnn.commands import connectome, evaluate, models, predict, train
 from elegans_gnn.errors import ConnectomeFormatError, DataUnavailableError, InvalidArgumentError, MissingExtraError
 
 # Anything else is a defect of ours and shows its traceback.
@@ -26,6 +26,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"elegans-gnn {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     train.add_parser(subparsers)
+    evaluate.add_parser(subparsers)
+    predict.add_parser(subparsers)
+    models.add_parser(subparsers)
     connectome.add_parser(subparsers)
     return parser
 

@@ -16,9 +16,15 @@ EXTRA_OF_MODULE = {
     "mlxtend": "train",
     "sklearn": "train",
     "tensorboard": "train",
+    "yaml": "train",
     "matplotlib": "viz",
+    "safetensors": "train",
     "igraph": "graphs",
     "torch_scatter": "scatter",
+    "onnx": "onnx",
+    "onnxscript": "onnx",
+    "onnxruntime": "onnx",
+    "timm": "backbones",
 }
 
 

@@ -91,7 +91,7 @@ def build_optimizer(model: ElegansAutoencoder, config: AutoencoderConfig) -> tup
     optimizer = MuonAdamW(
         parameter_groups(
             model,
-            matrix_parts=[model.encoder, model.to_code, model.from_code, model.decoder],
+            matrix_parts=model.matrix_parts(),
             lr=config.learning_rate,
             muon_lr=config.muon_learning_rate,
             weight_decay=config.weight_decay,

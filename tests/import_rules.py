@@ -34,7 +34,7 @@ FENCES = {
     "triton": ("ops/*triton*",),
     "matplotlib": ("viz/*",),
     "plotly": ("viz/*",),
-    "torchvision": ("datasets.py", "models/*"),
+    "torchvision": ("datasets/*", "models/*"),
     "lightning": ("training/*",),
     "pytorch_lightning": ("training/*",),
     "ray": ("study/*",),

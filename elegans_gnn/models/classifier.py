@@ -2,43 +2,58 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from elegans_gnn._shapes import Float, Int
+from elegans_gnn._shapes import Float
 from elegans_gnn.errors import invalid
-from elegans_gnn.models._blocks import MAP_SIZE, ResidualBlock, build_core, check_images
-from elegans_gnn.nn.core import Neurons
+from elegans_gnn.models._base import Classifier, check_classes, check_least, keeps_arguments
+from elegans_gnn.models._blocks import MAP_SIZE, ResidualBlock, check_images, use_channels_last
+from elegans_gnn.models.cores import build_core
 
 if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome
 
-# The stem halves the image twice and is then averaged down to twice the size of the neurons' maps.
+LEAST_SIZE = 8
+# The stem's last convolution takes a grid of 7 or 8 places to the 4 x 4 of the neurons' maps.
 STEM_SIZE = 2 * MAP_SIZE
-LEAST_SIZE = 4 * STEM_SIZE
+# Grids larger than this are halved once more.
+_MOST = 12
 
 
-class ElegansClassifier(nn.Module):
+class ElegansClassifier(Classifier):
     """Image -> convolutional stem -> 4 x 4 maps on the input neurons -> core -> output neurons -> classes.
+
+    The stem halves the image until 7 or 8 places are left on a side (grids in between are averaged to 8), with
+    `width` channels on the last grid and half as many on those before it.
 
     Args:
         connectome: the graph.
         num_classes: number of classes, at least 2.
         in_channels: colour channels of the images.
-        image_size: height and width, a multiple of 32.
-        width: channels of the stem.
+        image_size: height and width, at least 8.
+        width: channels of the stem on its last grid.
+        blocks: residual blocks on each grid below the size of the image.
         channels: maps per neuron; its state has 16 times as many floats.
-        steps: recurrent steps of the core.
-        inputs, outputs: role or names of the neurons that receive and that are read.
-        core: further arguments of :class:`RecurrentCore`.
+        dropout: share of the readout's features left out in training.
+        core: what stands between input and output neurons, see :func:`build_core`.
+        options: of the core; for message passing the arguments of :class:`RecurrentCore` and :class:`ConnectomeConv`
+            (steps, inputs, outputs, unit, activation, keep, ...).
 
     Shapes:
         images: [B, in_channels, image_size, image_size]; output: logits [B, num_classes].
+
+    Raises:
+        ValueError: an image of another shape, or an option that cannot work, with the remedy.
     """
 
+    PARTS: ClassVar = {"stem": ("stem",), "core": ("core",), "head": ("head",)}
+    MATRICES = ("stem", "head")
+    connectome: Connectome
+    core: Any
+
+    @keeps_arguments
     def __init__(
         self,
         connectome: Connectome,
@@ -47,46 +62,54 @@ class ElegansClassifier(nn.Module):
         in_channels: int = 3,
         image_size: int = 32,
         width: int = 64,
+        blocks: int = 1,
         channels: int = 1,
-        steps: int = 4,
-        inputs: Neurons = "sensory",
-        outputs: Neurons = "motor",
-        **core: object,
+        dropout: float = 0.0,
+        core: str = "message-passing",
+        **options: object,
     ) -> None:
         super().__init__()
-        if num_classes < 2:
-            raise invalid("num_classes", ">= 2", num_classes, "give one number per class of the labels")
-        if image_size < LEAST_SIZE or image_size % LEAST_SIZE:
-            raise invalid("image_size", f"a multiple of {LEAST_SIZE}", image_size, "resize or pad the images")
-        self.in_channels, self.image_size = in_channels, image_size
-        self.core = build_core(connectome, channels, steps=steps, inputs=inputs, outputs=outputs, **core)
-        features = channels * MAP_SIZE**2
-        self.stem = nn.Sequential(
-            nn.Conv2d(in_channels, width, 4, stride=2, padding=1),
-            ResidualBlock(width),
-            nn.Conv2d(width, width, 4, stride=2, padding=1),
-            ResidualBlock(width),
-            nn.AdaptiveAvgPool2d(STEM_SIZE),
-            nn.Conv2d(width, self.core.num_inputs * channels, 3, stride=2, padding=1),
+        check_classes(num_classes)
+        check_least(
+            "ElegansClassifier",
+            in_channels=(in_channels, 1),
+            image_size=(image_size, LEAST_SIZE),
+            width=(width, 2),
+            blocks=(blocks, 0),
         )
-        self.head = nn.Sequential(
-            nn.LayerNorm(self.core.num_outputs * features), nn.Linear(self.core.num_outputs * features, num_classes)
-        )
-        self.to(memory_format=torch.channels_last)
-
-    @property
-    def connectome(self) -> Connectome:
-        """The graph of the core."""
-        return self.core.connectome
+        if not 0 <= dropout < 1:
+            raise invalid("dropout", "in [0, 1)", dropout, "use dropout=0 to leave nothing out")
+        self.num_classes, self.in_channels, self.image_size = num_classes, in_channels, image_size
+        self.core = build_core(connectome, channels, core, **options)
+        self.stem = _stem(in_channels, image_size, width, blocks, self.core.num_inputs * channels)
+        features = self.core.num_outputs * self.core.features_out
+        self.head = nn.Sequential(nn.LayerNorm(features), nn.Dropout(dropout), nn.Linear(features, num_classes))
+        use_channels_last(self)
 
     def forward(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch cls"]:
         """Logits of the classes."""
         check_images(images, self.in_channels, self.image_size)
-        signal = self.stem(images).contiguous().view(len(images), self.core.num_inputs, -1)
+        signal = self.stem(images).contiguous().view(images.shape[0], self.core.num_inputs, -1)
         return self.head(self.core(signal).flatten(1))
 
-    def loss(
-        self, images: Float[Tensor, "batch channel height width"], labels: Int[Tensor, "batch"]
-    ) -> Float[Tensor, ""]:
-        """Mean cross-entropy."""
-        return F.cross_entropy(self(images), labels)
+
+def _stem(in_channels: int, image_size: int, width: int, blocks: int, maps: int) -> nn.Sequential:
+    """Convolutions from an image to `maps` maps of 4 x 4."""
+    grids = [image_size]
+    while grids[-1] > _MOST:
+        grids.append(-(-grids[-1] // 2))
+    if len(grids) == 1:
+        layers: list[nn.Module] = [nn.Conv2d(in_channels, width, 3, padding=1)]
+        layers += [ResidualBlock(width) for _ in range(blocks)]
+    else:
+        layers, before = [], in_channels
+        for number in range(1, len(grids)):
+            after = width if number == len(grids) - 1 else max(1, width // 2)
+            # 5 x 5 on the image itself, where channels are few and detail matters.
+            kernel = 5 if number == 1 else 3
+            layers.append(nn.Conv2d(before, after, kernel, stride=2, padding=kernel // 2))
+            layers += [ResidualBlock(after) for _ in range(blocks)]
+            before = after
+    if grids[-1] not in (STEM_SIZE - 1, STEM_SIZE):
+        layers.append(nn.AdaptiveAvgPool2d(STEM_SIZE))
+    return nn.Sequential(*layers, nn.GroupNorm(1, width), nn.GELU(), nn.Conv2d(width, maps, 3, stride=2, padding=1))

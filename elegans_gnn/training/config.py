@@ -5,45 +5,74 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.training.presets import AUTOENCODER, CLASSIFIER
 
 # NumPy's generators, which Lightning seeds too, take 32 bits.
 _SEEDS = 2**32
-_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
+_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
+_CHOICES = {
+    "augment": ("none", "shift", "strong", "crop-flip"),
+    "precision": ("32", "bf16", "16"),
+    "accelerator": ("cpu", "gpu", "auto"),
+}
+_LEAST = {
+    "channels": 1, "core_steps": 1, "graph_seed": 0, "width": 0, "depth": 0, "steps": 1, "batch_size": 1, "warmup": 0,
+    "shift": 0, "cutout": 0, "validate_every": 1, "patience": 0, "seed": 0, "threads": 0, "devices": 1, "nodes": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
-class AutoencoderConfig:
-    """Everything a reconstruction run depends on; together with the data it determines the result.
+class TrainingConfig:
+    """What every training run depends on, whatever its task.
 
     Args:
-        data: ``"mnist5k"``, ``"mnist"`` or a folder with MNIST's files.
+        data: name of a data set, see the task's own configuration, or a folder with its files.
         data_dir: where torchvision keeps downloads.
+        model: ``"elegans"``, or a baseline of :data:`elegans_gnn.models.MODELS`.
+        width, depth: size of a baseline or of the classifier's stem, 0 for its own default.
         connectome: name of a shipped connectome.
-        code, channels, inputs, outputs: see :class:`elegans_gnn.models.ElegansAutoencoder`.
+        graph: ``"original"``, or a model of :func:`elegans_gnn.random_connectome` drawn like the connectome.
+        graph_seed: of that random graph.
+        core: what carries the signal, see :func:`elegans_gnn.models.build_core`.
+        channels, inputs, outputs: see :class:`elegans_gnn.models.ElegansAutoencoder`.
         core_steps, keep: of :class:`elegans_gnn.nn.RecurrentCore`.
         unit, activation, norm, signs, gap, init: of :class:`elegans_gnn.nn.ConnectomeConv`; ``"none"`` for nothing.
-        encoder_width, encoder_blocks, decoder_width, decoder_blocks: see there too.
         steps: optimiser steps; the budget is never in seconds, so that the same seed gives the same result.
-        batch_size: images a step.
+        batch_size: images a step, all processes together.
         learning_rate: peak rate of AdamW (synapses, units, biases, norms).
-        muon_learning_rate: peak rate of Muon (dense and convolution matrices).
+        muon_learning_rate: peak rate of Muon (dense and convolution matrices); 0 leaves these to AdamW too.
         weight_decay: of all matrices.
         warmup: steps of linear rise before the cosine.
         ema: decay of the averaged weights that are evaluated and saved.
+        clip: largest norm of the gradient, 0 for no limit.
+        augment: ``"none"``, ``"shift"``, ``"strong"`` (turned, scaled, sheared, moved and bent) or ``"crop-flip"``.
+        augment_share: share of the images that ``"strong"`` takes; the others are shifted.
         shift: training images are moved by up to this many pixels each way.
+        cutout: side of the square that ``"crop-flip"`` blanks, 0 for none.
         validate_every: steps between two validations, about: see `validation_interval`.
-        seed: of the initial weights, the order of the images and their shifts.
+        patience: validations without a better one after which training ends, 0 for never.
+        precision: ``"32"``, or mixed: ``"bf16"``, ``"16"``.
+        seed: of the initial weights, the order of the images and their augmentation.
         threads: CPU threads, 0 for torch's default.
         accelerator: ``"cpu"``, ``"gpu"`` or ``"auto"``.
+        devices, nodes: processes on each machine, and machines.
     """
+
+    task: ClassVar[str] = ""
+    presets: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}
 
     data: str = "mnist5k"
     data_dir: str = "downloads"
+    model: str = "elegans"
+    width: int = 0
+    depth: int = 0
     connectome: str = "varshney2011"
-    code: int = 128
+    graph: str = "original"
+    graph_seed: int = 0
+    core: str = "message-passing"
     channels: int = 1
     core_steps: int = 4
     unit: str = "shared"
@@ -55,10 +84,6 @@ class AutoencoderConfig:
     init: str = "fan-in"
     inputs: str = "sensory"
     outputs: str = "motor"
-    encoder_width: int = 64
-    encoder_blocks: int = 1
-    decoder_width: int = 64
-    decoder_blocks: int = 2
     steps: int = 1400
     batch_size: int = 128
     learning_rate: float = 2e-3
@@ -66,43 +91,56 @@ class AutoencoderConfig:
     weight_decay: float = 0.02
     warmup: int = 100
     ema: float = 0.998
+    clip: float = 0.0
+    augment: str = "shift"
+    augment_share: float = 0.5
     shift: int = 1
+    cutout: int = 0
     validate_every: int = 100
+    patience: int = 0
+    precision: str = "32"
     seed: int = 0
     threads: int = 0
     accelerator: str = "cpu"
+    devices: int = 1
+    nodes: int = 1
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
             wanted = _TYPES[str(item.type)]
-            if not isinstance(value, wanted) or isinstance(value, bool):
-                raise invalid(item.name, f"of type {item.type}", repr(value), "see AutoencoderConfig")
-        for name, least in (
-            ("steps", 1),
-            ("batch_size", 1),
-            ("validate_every", 1),
-            ("core_steps", 1),
-            ("warmup", 0),
-            ("shift", 0),
-            ("seed", 0),
-            ("threads", 0),
-        ):
+            if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+                raise invalid(item.name, f"of type {item.type}", repr(value), f"see {type(self).__name__}")
+        for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 remedy = f"use {name}={max(least, getattr(type(self), name))}"
                 raise invalid(name, f">= {least}", getattr(self, name), remedy)
-        for name in ("learning_rate", "muon_learning_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise invalid(name, "positive", getattr(self, name), f"use {name}={getattr(type(self), name)}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise invalid("weight_decay", ">= 0", self.weight_decay, "use weight_decay=0.02, or 0 for none")
+        if not 0 < self.learning_rate < math.inf:
+            remedy = f"use learning_rate={type(self).learning_rate}"
+            raise invalid("learning_rate", "positive", self.learning_rate, remedy)
+        for name in ("muon_learning_rate", "weight_decay", "clip"):
+            if not 0 <= getattr(self, name) < math.inf:
+                remedy = f"use {name}={getattr(type(self), name)}, or 0 for none"
+                raise invalid(name, ">= 0", getattr(self, name), remedy)
         if not 0 <= self.ema < 1:
             raise invalid("ema", "in [0, 1)", self.ema, "use ema=0.998, or 0 for no averaging")
+        if not 0 <= self.augment_share <= 1:
+            raise invalid("augment_share", "in [0, 1]", self.augment_share, "use augment_share=0.5")
         if self.seed >= _SEEDS:
             raise invalid("seed", f"below {_SEEDS}", self.seed, "use a smaller one")
-        if self.accelerator not in ("cpu", "gpu", "auto"):
-            raise unknown_name("accelerator", self.accelerator, ("cpu", "gpu", "auto"))
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise unknown_name(name, getattr(self, name), known)
+        self._check_machines()
         _ = self.validation_interval  # refuses what it cannot divide
+
+    def _check_machines(self) -> None:
+        if self.precision == "16" and self.accelerator == "cpu":
+            raise invalid("precision", "32 or bf16 on the CPU", "16", "use precision=bf16, or accelerator=gpu")
+        processes = self.devices * self.nodes
+        if self.batch_size % processes:
+            remedy = f"use batch_size={-(-self.batch_size // processes) * processes}"
+            raise invalid("batch_size", f"a multiple of the {processes} processes", self.batch_size, remedy)
 
     @property
     def validation_interval(self) -> int:
@@ -118,29 +156,134 @@ class AutoencoderConfig:
             raise invalid("steps", f"a multiple of a number near validate_every={wanted}", steps, remedy)
         return min(near, key=lambda interval: (abs(interval - wanted), interval))
 
-    def model_arguments(self) -> dict[str, Any]:
-        """Keywords of :class:`elegans_gnn.models.ElegansAutoencoder` after the connectome."""
-        same = (
-            "code", "channels", "inputs", "outputs", "unit", "keep", "gap", "init",
-            "encoder_width", "encoder_blocks", "decoder_width", "decoder_blocks",
-        )  # fmt: skip
+    def core_arguments(self) -> dict[str, Any]:
+        """Keywords of the core. Other cores than message passing are given only what differs from the defaults."""
         optional = ("activation", "norm", "signs")
+        plain = {name: getattr(self, name) for name in ("inputs", "outputs", "unit", "keep", "gap", "init")}
         absent = {name: None if getattr(self, name) == "none" else getattr(self, name) for name in optional}
-        return {"steps": self.core_steps, **{name: getattr(self, name) for name in same}, **absent}
+        every = {"steps": self.core_steps, **plain, **absent}
+        if self.core == "message-passing":
+            return {"channels": self.channels, **every}
+        if self.core in ("frozen", "silent"):
+            return {"channels": self.channels, "core": self.core, **every}
+        named = {"steps": "core_steps"}
+        chosen = {
+            name: value
+            for name, value in every.items()
+            if getattr(self, named.get(name, name)) != getattr(type(self), named.get(name, name))
+        }
+        return {"channels": self.channels, "core": self.core, **chosen}
 
-    def smoke(self) -> AutoencoderConfig:
+    def size_arguments(self) -> dict[str, int]:
+        """Keywords for the size of a baseline: what was given."""
+        return {name: getattr(self, name) for name in ("width", "depth") if getattr(self, name)}
+
+    def smoke(self) -> Self:
         """The same run cut to seconds: every part is used, the figures mean nothing."""
-        return replace(self, steps=6, validate_every=3, warmup=2, batch_size=32, encoder_width=16, decoder_width=16)
+        known = self._presets_of(self.data)
+        cut = {name: value for name, value in known["smoke"].items() if value != known["demo"].get(name)}
+        return replace(self, **cut)
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Self:
+        """A named recipe for the data set, changed by what is given.
+
+        Args:
+            name: ``"smoke"`` (seconds, the figures mean nothing), ``"demo"`` (minutes) or ``"headline"`` (the best).
+            changes: settings that differ from the recipe; `data` also chooses which recipe is meant.
+        """
+        known = cls._presets_of(changes.get("data", cls.data))
+        if name not in known:
+            raise unknown_name("preset", name, known)
+        return cls(**{**known[name], **changes})
+
+    @classmethod
+    def _presets_of(cls, data: str) -> Mapping[str, Mapping[str, Any]]:
+        return cls.presets.get(data, cls.presets[""])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, as JSON and checkpoints hold them."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> AutoencoderConfig:
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
         """Rebuild (and check) what :meth:`to_dict` wrote."""
         known = [item.name for item in fields(cls)]
         for name in plain:
             if name not in known:
                 raise unknown_name("configuration key", name, known)
         return cls(**plain)
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig(TrainingConfig):
+    """Everything a reconstruction run depends on; together with the data it determines the result.
+
+    Args:
+        data: ``"mnist5k"``, ``"mnist"``, ``"fashion-mnist"`` or a folder with files in MNIST's format.
+        code, encoder_width, encoder_blocks, decoder_width, decoder_blocks: see
+            :class:`elegans_gnn.models.ElegansAutoencoder`.
+
+    The other settings are those of :class:`TrainingConfig`.
+    """
+
+    task = "autoencoder"
+    presets = AUTOENCODER
+
+    code: int = 128
+    encoder_width: int = 64
+    encoder_blocks: int = 1
+    decoder_width: int = 64
+    decoder_blocks: int = 2
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Keywords of the model after the connectome."""
+        if self.model != "elegans":
+            return {"code": self.code, **self.size_arguments()}
+        own = ("code", "encoder_width", "encoder_blocks", "decoder_width", "decoder_blocks")
+        return {**self.core_arguments(), **{name: getattr(self, name) for name in own}}
+
+
+@dataclass(frozen=True)
+class ClassifierConfig(TrainingConfig):
+    """Everything a classification run depends on; together with the data it determines the result.
+
+    Args:
+        data: ``"mnist5k"``, ``"mnist"``, ``"digits"``, ``"fashion-mnist"``, ``"cifar10"``, ``"cifar100"``, or a folder
+            with files in MNIST's format.
+        fold: which fifth of ``"digits"`` is the test part, 0 to 4.
+        label_smoothing: share of the target that is spread over all classes.
+        backbone: a model of torchvision or ``"timm/NAME"`` whose head becomes the connectome; ``""`` for none.
+        weights: of the backbone, as torchvision names them, such as ``"DEFAULT"``; ``""`` for random ones.
+        frozen: keep the backbone as it is and train the head alone.
+
+    The other settings are those of :class:`TrainingConfig`.
+    """
+
+    task = "classifier"
+    presets = CLASSIFIER
+
+    fold: int = 0
+    label_smoothing: float = 0.0
+    backbone: str = ""
+    weights: str = ""
+    frozen: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.fold < 5:
+            raise invalid("fold", "0 to 4", self.fold, "each of the five folds is the test part once")
+        if not 0 <= self.label_smoothing < 1:
+            raise invalid("label_smoothing", "in [0, 1)", self.label_smoothing, "use label_smoothing=0.1, or 0")
+        if not self.backbone and (self.weights or self.frozen):
+            given = "weights" if self.weights else "frozen"
+            raise invalid(given, "given together with a backbone", getattr(self, given), "use backbone=resnet18")
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Keywords of the model after the connectome; its classes and image size come from the data."""
+        size = self.size_arguments()
+        if self.model != "elegans":
+            return size
+        if self.depth:
+            size["blocks"] = size.pop("depth")
+        return {**self.core_arguments(), **size}

@@ -39,16 +39,18 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: object) -> None:
-        if self.asked_to_stop and not self._validation_due(trainer):
+        if self._stopping(trainer) and not self._validation_due(trainer):
             raise KeyboardInterrupt
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.validated = trainer.global_step
         self._save(trainer)
-        if self.asked_to_stop:
+        if self._stopping(trainer):
             raise KeyboardInterrupt
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        if trainer.world_size > 1 and not self.asked_to_stop:
+            return  # the other processes are not here to save with
         batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
         in_a_step = batches.ready != batches.processed
         # Lightning would take a validation broken off here for done; the file before it leads back to it.
@@ -73,10 +75,17 @@ class LastCheckpoint(Checkpoint):
         finally:
             signal.signal(signal.SIGINT, before)
 
+    def _stopping(self, trainer: L.Trainer) -> bool:
+        """Whether any process was asked to stop: all leave after the same step."""
+        if trainer.world_size > 1:
+            self.asked_to_stop = trainer.strategy.reduce_boolean_decision(self.asked_to_stop, all=False)
+        return self.asked_to_stop
+
     def _validation_due(self, trainer: L.Trainer) -> bool:
         return trainer.global_step % self.interval == 0 and self.validated != trainer.global_step
 
     def _save(self, trainer: L.Trainer) -> None:
         aside = self.path.with_suffix(".tmp")
         trainer.save_checkpoint(aside)
-        aside.replace(self.path)
+        if trainer.is_global_zero:
+            aside.replace(self.path)

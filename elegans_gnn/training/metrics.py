@@ -1,4 +1,4 @@
-"""How good a reconstruction is: the four figures, fixed once for all models."""
+"""How good a reconstruction or a classification is: figures fixed once for all models."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanMetric
-from torchmetrics.classification import BinaryAccuracy, BinaryF1Score
+from torchmetrics.classification import BinaryAccuracy, BinaryF1Score, MulticlassAccuracy
 from torchmetrics.image import StructuralSimilarityIndexMeasure
 
-from elegans_gnn._shapes import Float
+from elegans_gnn._shapes import Float, Int
 
 METRICS = ("accuracy", "f1", "bce", "ssim")
+CLASS_METRICS = ("accuracy", "cross_entropy")
 _BATCH = 200
 
 
@@ -59,4 +60,41 @@ def evaluate_reconstruction(
     metrics = ReconstructionMetrics().to(ink.device)
     for batch in ink.split(_BATCH):
         metrics.update(logits_of(batch), batch)
+    return {name: float(value) for name, value in metrics.compute().items()}
+
+
+class ClassificationMetrics(nn.Module):
+    """Top-1 accuracy and mean cross-entropy (nats), gathered over batches."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.cross_entropy = MeanMetric()
+
+    def update(self, logits: Float[Tensor, "batch cls"], labels: Int[Tensor, "batch"]) -> None:
+        """Take in one batch."""
+        self.accuracy.update(logits, labels)
+        self.cross_entropy.update(F.cross_entropy(logits, labels), weight=len(labels))
+
+    def compute(self) -> dict[str, Tensor]:
+        """Both figures over everything taken in."""
+        return {name: getattr(self, name).compute() for name in CLASS_METRICS}
+
+    def reset(self) -> None:
+        """Forget everything taken in."""
+        for name in CLASS_METRICS:
+            getattr(self, name).reset()
+
+
+@torch.no_grad()
+def evaluate_classification(
+    logits_of: Callable[[Tensor], Tensor],
+    pixels: Float[Tensor, "image channel height width"],
+    labels: Int[Tensor, "image"],
+    num_classes: int,
+) -> dict[str, float]:
+    """Both figures of a model (images to logits of the classes) on some images."""
+    metrics = ClassificationMetrics(num_classes).to(pixels.device)
+    for batch, truth in zip(pixels.split(_BATCH), labels.split(_BATCH), strict=True):
+        metrics.update(logits_of(batch), truth)
     return {name: float(value) for name, value in metrics.compute().items()}

@@ -1,141 +1,137 @@
-"""The autoencoder under Lightning: batches, loss, validation figures, optimiser."""
+"""Models under Lightning: loss, validation figures, optimiser, and what goes into a checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
 
-from elegans_gnn.connectome import Connectome
-from elegans_gnn.datasets import Images, ink
-from elegans_gnn.models import ElegansAutoencoder
-from elegans_gnn.training.config import AutoencoderConfig
-from elegans_gnn.training.metrics import ReconstructionMetrics
+from elegans_gnn.training.config import ClassifierConfig, TrainingConfig
+from elegans_gnn.training.metrics import ClassificationMetrics, ReconstructionMetrics
 from elegans_gnn.training.optim import MuonAdamW, exponential_average, parameter_groups, warmup_cosine
 
+# What a checkpoint is chosen by: the larger, the better.
+MONITOR = "val/merit"
 
-class TrainingBatches:
-    """The training images batch by batch, each batch a function of (seed, step) alone.
 
-    One pass serves a whole run. Every epoch has its own permutation and its own shifts, drawn from a generator seeded
-    with (seed, epoch), so a run resumed at step t sees what an uninterrupted one sees.
+class _TrainedModule(L.LightningModule):
+    """What both tasks share; validation figures are those of the averaged weights.
 
     Args:
-        images: the training images.
-        config: batch_size, steps, shift and seed.
-        start: called when a pass begins; the step to begin at, 0 if not given.
+        config: everything the run depends on.
+        model: with `loss`, `matrix_parts` and perhaps `connectome`.
+        shape: what the model was built for beside its configuration, see :func:`elegans_gnn.training.load.build`.
+        classes: what a classifier's labels stand for.
     """
 
-    def __init__(self, images: Images, config: AutoencoderConfig, start: Callable[[], int] = lambda: 0) -> None:
-        self.pixels, self.config, self._start = images.pixels, config, start
-        self.batch_size = min(config.batch_size, len(images.pixels))
-        self.per_epoch = len(images.pixels) // self.batch_size
+    model: Any
+    metrics: Any
 
-    def __len__(self) -> int:
-        return self.config.steps
-
-    def __iter__(self) -> Iterator[Tensor]:
-        epoch, order, moves = -1, torch.empty(0), torch.empty(0)
-        for step in range(self._start(), self.config.steps):
-            if step // self.per_epoch != epoch:
-                epoch = step // self.per_epoch
-                order, moves = self._draw(epoch)
-            first = step % self.per_epoch * self.batch_size
-            index = order[first : first + self.batch_size]
-            yield ink(shifted(self.pixels[index], moves[index]))
-
-    def state_dict(self) -> dict[str, int]:
-        """Marks the batches as resumable for Lightning; the trainer's own step, saved beside it, is what counts."""
-        return {"step": self._start()}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Nothing to restore: `start` asks the trainer when the pass begins."""
-
-    def _draw(self, epoch: int) -> tuple[Tensor, Tensor]:
-        count, reach = len(self.pixels), self.config.shift
-        # Distinct for every (seed, epoch) within 2^20 epochs.
-        generator = torch.Generator().manual_seed((self.config.seed << 20) + epoch)
-        order = torch.randperm(count, generator=generator)
-        return order, torch.randint(-reach, reach + 1, (count, 2), generator=generator)
-
-
-class ValidationBatches:
-    """The validation images in fixed batches."""
-
-    def __init__(self, images: Images, size: int = 200) -> None:
-        self.batches = ink(images.pixels).split(size)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return iter(self.batches)
-
-
-def shifted(pixels: Tensor, moves: Tensor) -> Tensor:
-    """Each image moved down and right by its own whole number of pixels [M, 2]; what moves in is background."""
-    height, width = pixels.shape[-2:]
-    reach = int(moves.abs().max()) if moves.numel() else 0
-    padded = torch.nn.functional.pad(pixels, (reach, reach, reach, reach))
-    rows = torch.arange(height)[None, :] + (reach - moves[:, :1])
-    columns = torch.arange(width)[None, :] + (reach - moves[:, 1:])
-    image = torch.arange(len(pixels))[:, None, None]
-    return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
-
-
-class AutoencoderModule(L.LightningModule):
-    """Trains an :class:`ElegansAutoencoder`; validation figures are those of the averaged weights."""
-
-    def __init__(self, config: AutoencoderConfig, connectome: Connectome) -> None:
+    def __init__(
+        self, config: TrainingConfig, model: nn.Module, shape: dict[str, int], classes: tuple[str, ...] = ()
+    ) -> None:
         super().__init__()
         self.save_hyperparameters(config.to_dict(), logger=False)
-        self.config = config
-        self.model = ElegansAutoencoder(connectome, **config.model_arguments())
-        self.metrics = ReconstructionMetrics()
+        self.config, self.model, self.shape, self.classes = config, model, shape, classes
+        self.metrics = self.new_metrics()
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        """Loss of one batch."""
-        loss = self.model.loss(batch)
-        self.log("train/loss", loss, prog_bar=True)
+    def new_metrics(self) -> Any:
+        """Empty figures of the task."""
+        raise NotImplementedError
+
+    def merit(self, figures: dict[str, Tensor]) -> Tensor:
+        """What is to be as large as possible."""
+        return figures["accuracy"]
+
+    def log_loss(self, loss: Tensor) -> Tensor:
+        """Log one step's loss, the mean over all processes."""
+        self.log("train/loss", loss, prog_bar=True, sync_dist=self.trainer.world_size > 1)
         # Lightning files a row under this step; its own count is off by one after some restarts.
         self.log("step", float(self.global_step + 1))
         return loss
 
-    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
-        """Gather the figures of one validation batch."""
-        self.metrics.update(self.model(batch), batch)
-
     def on_validation_epoch_end(self) -> None:
         """Log the validation figures."""
-        figures = {f"val/{name}": value for name, value in self.metrics.compute().items()}
-        self.log_dict({**figures, "step": float(self.global_step)})
-        self.log("val_accuracy", figures["val/accuracy"], prog_bar=True, logger=False)
+        figures = self.metrics.compute()
+        logged = {f"val/{name}": value for name, value in figures.items()}
+        self.log_dict({**logged, "step": float(self.global_step)})
+        self.log("val_accuracy", figures["accuracy"], prog_bar=True, logger=False)
+        self.log(MONITOR, self.merit(figures), logger=False)
         self.metrics.reset()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Muon and AdamW under one warm-up and cosine."""
-        config, model = self.config, self.model
-        groups = parameter_groups(
-            model,
-            matrix_parts=[model.encoder, model.to_code, model.from_code, model.decoder],
-            lr=config.learning_rate,
-            muon_lr=config.muon_learning_rate,
-            weight_decay=config.weight_decay,
-        )
-        optimizer = MuonAdamW(groups)
+        config: Any = self.config
+        optimizer = MuonAdamW(groups_of(self.model, config))
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: warmup_cosine(step, warmup=config.warmup, total=config.steps)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let the graph travel with the weights, as plain lists."""
-        checkpoint["connectome"] = self.model.connectome.to_dict()
+        """Let the task, the shape and the graph travel with the weights, as plain values."""
+        checkpoint["task"], checkpoint["shape"], checkpoint["classes"] = (
+            self.config.task,
+            self.shape,
+            list(self.classes),
+        )
+        graph = getattr(self.model, "connectome", None)
+        checkpoint["connectome"] = None if graph is None else graph.to_dict()
+
+
+class AutoencoderModule(_TrainedModule):
+    """Trains an autoencoder on images of ink."""
+
+    def new_metrics(self) -> ReconstructionMetrics:
+        """The four figures of a reconstruction."""
+        return ReconstructionMetrics()
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        """Loss of one batch."""
+        return self.log_loss(self.model.loss(batch))
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        """Gather the figures of one validation batch."""
+        self.metrics.update(self.model(batch), batch)
+
+
+class ClassifierModule(_TrainedModule):
+    """Trains a classifier on images and labels."""
+
+    config: ClassifierConfig
+
+    def new_metrics(self) -> ClassificationMetrics:
+        """Top-1 accuracy and cross-entropy."""
+        return ClassificationMetrics(self.shape["num_classes"])
+
+    def merit(self, figures: dict[str, Tensor]) -> Tensor:
+        """The smaller cross-entropy: on a few hundred images accuracy knows a few values only and chooses by luck."""
+        return -figures["cross_entropy"]
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Loss of one batch."""
+        images, labels = batch
+        return self.log_loss(self.model.loss(images, labels, label_smoothing=self.config.label_smoothing))
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Gather the figures of one validation batch."""
+        images, labels = batch
+        self.metrics.update(self.model(images), labels)
+
+
+def groups_of(model: Any, config: TrainingConfig) -> list[dict[str, Any]]:
+    """The parameters that train, sorted for :class:`MuonAdamW` as the configuration wants it."""
+    return parameter_groups(
+        model,
+        matrix_parts=model.matrix_parts(),
+        lr=config.learning_rate,
+        muon_lr=config.muon_learning_rate,
+        weight_decay=config.weight_decay,
+    )
 
 
 def averaging(decay: float) -> WeightAveraging:

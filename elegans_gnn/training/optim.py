@@ -98,10 +98,11 @@ def parameter_groups(
     Args:
         model: everything to train.
         matrix_parts: modules whose weights are dense linear maps; synapses and neuron units are not among them.
-        lr, muon_lr: peak learning rates.
+        lr, muon_lr: peak learning rates; with a `muon_lr` of 0 AdamW takes all matrices.
         weight_decay: for all matrices.
     """
-    dense = [p for part in matrix_parts for p in part.parameters() if p.dim() > 1 and p.shape[0] > _LEAST_ROWS]
+    parts = matrix_parts if muon_lr else []
+    dense = [p for part in parts for p in part.parameters() if p.dim() > 1 and p.shape[0] > _LEAST_ROWS]
     # The first convolution sees one grey value: a filter bank, not a map between spaces.
     dense = [p for p in dense if p.dim() == 2 or p.shape[1] > 1]
     taken = {id(p) for p in dense}

@@ -2,56 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from elegans_gnn.connectome import Connectome, load_connectome
-from elegans_gnn.datasets import Images, ImageSource, ink, load_digits
+from elegans_gnn.connectome import Connectome
+from elegans_gnn.datasets import ImageSource, load_images
 from elegans_gnn.errors import invalid, require_extras
-from elegans_gnn.models import ElegansAutoencoder
-from elegans_gnn.training.baselines import pca_reconstruction
-from elegans_gnn.training.config import AutoencoderConfig
+from elegans_gnn.training.batches import TrainingBatches, ValidationBatches
+from elegans_gnn.training.config import AutoencoderConfig, ClassifierConfig, TrainingConfig
 from elegans_gnn.training.last_checkpoint import LastCheckpoint
-from elegans_gnn.training.metrics import evaluate_reconstruction
-from elegans_gnn.training.module import AutoencoderModule, TrainingBatches, ValidationBatches, averaging
+from elegans_gnn.training.load import build, config_in, graph_of, needs_graph, open_checkpoint, read_plain, shape_of
+from elegans_gnn.training.module import MONITOR, AutoencoderModule, ClassifierModule, averaging
+from elegans_gnn.training.processes import global_rank
+from elegans_gnn.training.results import (
+    ClassifierResult,
+    Fitted,
+    RunResult,
+    finish_autoencoder,
+    finish_classifier,
+    write_json,
+)
 from elegans_gnn.training.run_log import kept_rows, without_chatter
-from elegans_gnn.viz import plot_edge_weights, plot_reconstructions
 
-_SHOWN = 16
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a run came to.
-
-    Args:
-        folder: where everything was written.
-        model: the network with the best validation accuracy, averaged weights.
-        test, validation: the four figures by name.
-        pca: the same figures on the test images for PCA.
-        pca_components: as many as the code has floats, if there are so many pixels and training images.
-        parameters: number of parameters by part.
-        seconds: of training, validation included.
-        best_step: the step whose weights were chosen.
-    """
-
-    folder: Path
-    model: ElegansAutoencoder
-    test: dict[str, float]
-    validation: dict[str, float]
-    pca: dict[str, float]
-    pca_components: int
-    parameters: dict[str, int]
-    seconds: float
-    best_step: int
+_PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
 def new_run_folder(root: Path, name: str | None, prefix: str) -> Path:
@@ -73,6 +54,14 @@ def new_run_folder(root: Path, name: str | None, prefix: str) -> Path:
     return root / f"{prefix}-{number:03d}"
 
 
+def train(config: TrainingConfig, folder: Path | str, **options: Any) -> RunResult | ClassifierResult:
+    """Train whatever the configuration describes, see :func:`train_autoencoder` and :func:`train_classifier`."""
+    if isinstance(config, AutoencoderConfig):
+        return train_autoencoder(config, folder, **options)
+    assert isinstance(config, ClassifierConfig)
+    return train_classifier(config, folder, **options)
+
+
 def train_autoencoder(
     config: AutoencoderConfig,
     folder: Path | str,
@@ -83,111 +72,148 @@ def train_autoencoder(
     progress: bool = True,
     callbacks: tuple[Callback, ...] = (),
 ) -> RunResult:
-    """Train an :class:`ElegansAutoencoder` and evaluate it once on the test images.
+    """Train an :class:`ElegansAutoencoder`, or a baseline, and evaluate it once on the test images.
 
     Args:
         config: what to do.
         folder: the run folder to write: ``config.json``, ``best.ckpt``, ``last.ckpt``, ``metrics.csv``,
-            ``tensorboard/``, ``summary.json``, ``reconstructions.png`` and ``edge_weights.png``.
-        source: images instead of ``load_digits(config.data)``.
-        connectome: a graph instead of ``load_connectome(config.connectome)``.
+            ``tensorboard/``, ``summary.json``, ``model/``, ``reconstructions.png`` and, if the model has synapses,
+            ``edge_weights.png``.
+        source: images instead of those the configuration names.
+        connectome: a graph instead of the one the configuration names.
         resume: go on from ``last.ckpt`` in the folder.
         progress: show a progress bar.
         callbacks: further Lightning callbacks.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C, when ``last.ckpt`` has been written.
+        SystemExit: at the end of training, in every process of a distributed run but the first.
         ValueError: a setting that cannot work, before anything is written.
         ImportError: a package of the extras ``train`` and ``viz`` is missing.
     """
+    return finish_autoencoder(
+        _fit(config, Path(folder), AutoencoderModule, source, connectome, resume, progress, callbacks)
+    )
+
+
+def train_classifier(
+    config: ClassifierConfig,
+    folder: Path | str,
+    *,
+    source: ImageSource | None = None,
+    connectome: Connectome | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    callbacks: tuple[Callback, ...] = (),
+) -> ClassifierResult:
+    """Train an :class:`ElegansClassifier`, a backbone with a connectome as its head, or a baseline.
+
+    Arguments, files and errors are those of :func:`train_autoencoder`; there are no reconstructions to draw.
+    """
+    return finish_classifier(
+        _fit(config, Path(folder), ClassifierModule, source, connectome, resume, progress, callbacks)
+    )
+
+
+def _fit(
+    config: TrainingConfig,
+    folder: Path,
+    module_type: Callable[..., L.LightningModule],
+    source: ImageSource | None,
+    connectome: Connectome | None,
+    resume: bool,
+    progress: bool,
+    callbacks: tuple[Callback, ...],
+) -> Fitted:
+    """Everything up to the choice of the weights."""
     # Some are used at the end only: whoever lacks one hears of it before training, not after.
     require_extras("train", "viz")
-    folder = Path(folder)
     last = folder / "last.ckpt"
-    _check_start(config, folder, resume)
-    saved = torch.load(last, map_location="cpu", weights_only=True) if resume else None
+    first_process = config.devices * config.nodes == 1 or global_rank() == 0
+    _check_start(config, folder, resume, first_process)
+    saved = read_plain(last, "resume") if resume else None
     graph = _graph(config, connectome, saved)
-    images = load_digits(config.data, config.data_dir) if source is None else source
+    images = load_images(config.data, config.data_dir, getattr(config, "fold", 0)) if source is None else source
     # What was handed over replaces what the configuration names, so that the run folder says what was used.
-    config = replace(config, connectome=graph.name, data=config.data if source is None else source.name)
-    if saved is not None:
-        _check_same_run(config, saved["hyper_parameters"])
-    train, validation = images.train(), images.validation()
+    before = None if saved is None else config_in(saved)
+    config = _as_used(config, connectome, source, before)
+    if before is not None:
+        _check_same_run(config, before.to_dict())
+    training, validation = images.train(), images.validation()
+    shape = shape_of(config, training, images.classes)
     L.seed_everything(config.seed, verbose=False)
     if config.threads:
         torch.set_num_threads(config.threads)
-    module = AutoencoderModule(config, graph)
+    module = module_type(config, build(config, graph, shape), shape, images.classes)
 
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_json(folder / "config.json", config.to_dict())
+    if first_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "config.json", config.to_dict())
     checkpoint = ModelCheckpoint(
-        dirpath=folder, filename="best", monitor="val/accuracy", mode="max", enable_version_counter=False
+        dirpath=folder, filename="best", monitor=MONITOR, mode="max", enable_version_counter=False
     )
     keeper = LastCheckpoint(last, config.validation_interval)
     with without_chatter():
         trainer = _trainer(config, folder, [checkpoint, keeper, *callbacks], progress)
     started = time.perf_counter()
     try:
-        with without_chatter(), keeper.catching_ctrl_c(), kept_rows(folder / "metrics.csv"):
+        with without_chatter(), keeper.catching_ctrl_c(), kept_rows(folder / "metrics.csv", first_process):
             trainer.fit(
                 module,
-                TrainingBatches(train, config, lambda: trainer.global_step),
-                ValidationBatches(validation),
+                TrainingBatches(training, config, lambda: trainer.global_step, lambda: trainer.global_rank),
+                ValidationBatches(validation, binary=config.task == "autoencoder"),
                 ckpt_path=last if resume else None,
                 weights_only=True,
             )
     except SystemExit as error:  # how Lightning ends after Ctrl-C, when all callbacks have had their word
         raise KeyboardInterrupt from error
     seconds = time.perf_counter() - started
-    best, best_step = _load(folder / "best.ckpt")
-    return _finish(folder, best, config, images, train, validation, seconds, best_step)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        # From here on the first process works alone; figures must not wait for the others.
+        torch.distributed.destroy_process_group()
+    if not trainer.is_global_zero:
+        raise SystemExit(0)
+    return Fitted(folder, open_checkpoint(folder / "best.ckpt"), training, validation, images.test, seconds)
 
 
-def _check_start(config: AutoencoderConfig, folder: Path, resume: bool) -> None:
+def _check_start(config: TrainingConfig, folder: Path, resume: bool, first_process: bool) -> None:
     """Refuse what would spoil the run later, before anything is read or written."""
     if resume and not (folder / "last.ckpt").is_file():
         raise invalid("resume", "a run folder with last.ckpt", str(folder), "start the run anew without resume")
-    if not resume and folder.exists() and any(folder.iterdir()):
+    # The other processes of a distributed run find what the first one has begun to write.
+    if first_process and not resume and folder.exists() and any(folder.iterdir()):
         raise invalid("folder", "new or empty", str(folder), "choose another folder, or resume the run in it")
     if config.accelerator == "gpu" and not torch.accelerator.is_available():
         raise invalid("accelerator", "there", "gpu on a machine where torch finds none", "use accelerator='cpu'")
 
 
-def _graph(config: AutoencoderConfig, given: Connectome | None, saved: dict[str, Any] | None) -> Connectome:
-    """The graph to train on; a resumed run goes on with the one in its checkpoint."""
+def _graph(config: TrainingConfig, given: Connectome | None, saved: dict[str, Any] | None) -> Connectome | None:
+    """The graph to train on, if the model has one; a resumed run goes on with the one in its checkpoint."""
+    if not needs_graph(config):
+        return None
     if saved is None:
-        return load_connectome(config.connectome) if given is None else given
+        return graph_of(config) if given is None else given
     graph = Connectome.from_dict(saved["connectome"])
     if given is not None and given != graph:
         raise invalid("connectome", f"the graph of the run, {graph.name}", given.name, "leave it away when resuming")
     return graph
 
 
-def _check_same_run(config: AutoencoderConfig, saved: dict[str, Any]) -> None:
+def _as_used(
+    config: TrainingConfig, connectome: Connectome | None, source: ImageSource | None, before: TrainingConfig | None
+) -> TrainingConfig:
+    if before is not None:
+        config = replace(config, connectome=before.connectome, graph=before.graph, graph_seed=before.graph_seed)
+    elif connectome is not None:
+        config = replace(config, connectome=connectome.name, graph="original")
+    return config if source is None else replace(config, data=source.name)
+
+
+def _check_same_run(config: TrainingConfig, saved: dict[str, Any]) -> None:
     changed = {name: value for name, value in config.to_dict().items() if saved.get(name) != value}
     if changed:
         before = {name: saved.get(name) for name in changed}
         raise invalid("config", f"that of the interrupted run ({before})", changed, "resume with the run's config.json")
-
-
-def load_autoencoder(checkpoint: Path | str) -> ElegansAutoencoder:
-    """The network of a checkpoint (or of a run folder: its best one), with the graph it was trained on."""
-    path = Path(checkpoint)
-    return _load(path / "best.ckpt" if path.is_dir() else path)[0]
-
-
-def _load(path: Path) -> tuple[ElegansAutoencoder, int]:
-    if not path.is_file():
-        raise invalid(
-            "checkpoint", "a checkpoint or a run folder", str(path), "pass the path of best.ckpt or last.ckpt"
-        )
-    plain = torch.load(path, map_location="cpu", weights_only=True)
-    config = AutoencoderConfig.from_dict(plain["hyper_parameters"])
-    model = ElegansAutoencoder(Connectome.from_dict(plain["connectome"]), **config.model_arguments())
-    prefix = "model."
-    state = {key[len(prefix) :]: value for key, value in plain["state_dict"].items() if key.startswith(prefix)}
-    model.load_state_dict(state)
-    return model.eval(), int(plain["global_step"])
 
 
 class _Progress(RichProgressBar):
@@ -199,16 +225,21 @@ class _Progress(RichProgressBar):
         return metrics
 
 
-def _trainer(config: AutoencoderConfig, folder: Path, callbacks: list[Callback], progress: bool) -> L.Trainer:
+def _trainer(config: TrainingConfig, folder: Path, callbacks: list[Callback], progress: bool) -> L.Trainer:
     bar: list[Callback] = [_Progress()] if progress else []
     # The averaging callback comes first: what follows must see, save and judge the averaged weights.
     average: list[Callback] = [averaging(config.ema)] if config.ema else []
+    patience: list[Callback] = [EarlyStopping(MONITOR, mode="max", patience=config.patience)] if config.patience else []
     return L.Trainer(
         accelerator=config.accelerator,
-        devices=1,
+        devices=config.devices,
+        num_nodes=config.nodes,
+        strategy="ddp" if config.devices * config.nodes > 1 else "auto",
+        use_distributed_sampler=False,
+        precision=_PRECISIONS[config.precision],
         max_steps=config.steps,
         max_epochs=1,
-        callbacks=[*average, *callbacks, *bar],
+        callbacks=[*average, *patience, *callbacks, *bar],
         logger=[
             CSVLogger(folder.parent, name=folder.name, version=""),
             TensorBoardLogger(folder.parent, name=folder.name, version="tensorboard"),
@@ -220,56 +251,5 @@ def _trainer(config: AutoencoderConfig, folder: Path, callbacks: list[Callback],
         enable_model_summary=False,
         enable_progress_bar=progress,
         default_root_dir=folder,
-        gradient_clip_val=None,
+        gradient_clip_val=config.clip or None,
     )
-
-
-def _finish(
-    folder: Path,
-    model: ElegansAutoencoder,
-    config: AutoencoderConfig,
-    images: ImageSource,
-    train: Images,
-    validation: Images,
-    seconds: float,
-    best_step: int,
-) -> RunResult:
-    """Everything after training: the choice is made, the test images are opened."""
-    chosen = evaluate_reconstruction(model, ink(validation.pixels))
-    test = ink(images.test().pixels)
-    components = min(config.code, len(train.pixels), test[0].numel())
-    result = RunResult(
-        folder=folder,
-        model=model,
-        test=evaluate_reconstruction(model, test),
-        validation=chosen,
-        pca=evaluate_reconstruction(pca_reconstruction(ink(train.pixels), components), test),
-        pca_components=components,
-        parameters=model.parameters_by_part(),
-        seconds=seconds,
-        best_step=best_step,
-    )
-    # Spread over the test images, which some sources sort by digit.
-    shown = test[torch.linspace(0, len(test) - 1, _SHOWN).long()]
-    with torch.no_grad():
-        drawn = torch.sigmoid(model(shown))
-        weights = model.core.conv.edge_weight()
-    plot_reconstructions(shown[:, 0].numpy(), drawn[:, 0].numpy(), folder / "reconstructions.png")
-    plot_edge_weights(model.connectome, weights.numpy(), folder / "edge_weights.png")
-    summary: dict[str, Any] = {
-        "test": result.test,
-        "validation": result.validation,
-        f"pca{components}_test": result.pca,
-        "parameters": result.parameters,
-        "seconds": round(seconds, 2),
-        "best_step": best_step,
-        "connectome": {"name": model.connectome.name, "sha256": model.connectome.fingerprint},
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-    }
-    _write_json(folder / "summary.json", summary)
-    return result
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -20,6 +20,8 @@ def without_chatter() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="Experiment logs directory .* exists", module="lightning")
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists", module="lightning")
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is deprecated", module="lightning")
+        # The metrics have been gathered from all processes by then.
+        warnings.filterwarnings("ignore", message="It is recommended to use .self.log.*sync_dist", module="lightning")
         # After a run's folder was moved: the path of the best checkpoint is looked up in the folder itself.
         warnings.filterwarnings("ignore", message="The dirpath has changed", module="lightning")
         for logger in loggers:
@@ -32,11 +34,15 @@ def without_chatter() -> Iterator[None]:
 
 
 @contextmanager
-def kept_rows(path: Path) -> Iterator[None]:
+def kept_rows(path: Path, writing: bool = True) -> Iterator[None]:
     """Lightning's CSV logger begins its file anew; this puts the rows of the interrupted part back in front.
 
-    Until then they lie beside it in `metrics.before.csv`, so that not even a killed process loses them.
+    Until then they lie beside it in `metrics.before.csv`, so that not even a killed process loses them. Of several
+    processes only the one that is writing the log does this.
     """
+    if not writing:
+        yield
+        return
     aside = path.with_name("metrics.before.csv")
     if path.is_file():
         rows = [*_rows(aside), *_rows(path)]

@@ -5,17 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from elegans_gnn import Connectome, ElegansAutoencoder, ElegansClassifier, load_connectome
-
-
-@pytest.fixture(scope="module")
-def worm() -> Connectome:
-    return load_connectome("varshney2011")
-
-
-@pytest.fixture(scope="module")
-def images() -> torch.Tensor:
-    return (torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0)) > 0.8).float()
+from elegans_gnn import Connectome, ElegansAutoencoder, ElegansClassifier
 
 
 def small(worm: Connectome, **options: object) -> ElegansAutoencoder:
@@ -84,20 +74,6 @@ def test_images_of_another_shape_are_refused(worm, unchecked_shapes):
         model(torch.zeros(2, 3, 28, 28))
     with pytest.raises(ValueError, match="code must be >= 1, got 0"):
         small(worm, code=0)
-
-
-def test_classifier_shapes_and_path(worm):
-    torch.manual_seed(0)
-    model = ElegansClassifier(worm, 10, width=8)
-    images = torch.rand(2, 3, 32, 32)
-    assert model(images).shape == (2, 10)
-    model.core.lesion(edges=range(worm.num_edges))
-    logits = model(images)
-    assert torch.equal(logits[0], logits[1])
-    with pytest.raises(ValueError, match="image_size must be a multiple of 32, got 28"):
-        ElegansClassifier(worm, image_size=28)
-    with pytest.raises(ValueError, match="num_classes must be >= 2, got 1"):
-        ElegansClassifier(worm, 1)
 
 
 @pytest.mark.parametrize("build", [ElegansAutoencoder, ElegansClassifier])

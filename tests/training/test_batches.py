@@ -12,7 +12,8 @@ from torch import Tensor
 
 from elegans_gnn.datasets import Images, ImageSource, ink
 from elegans_gnn.training import AutoencoderConfig, TrainingBatches
-from elegans_gnn.training.module import ValidationBatches, shifted
+from elegans_gnn.training.augment import shifted
+from elegans_gnn.training.batches import ValidationBatches
 
 COUNT = 23
 

@@ -1,4 +1,4 @@
-"""Images to train on: real MNIST digits that need no download, MNIST and CIFAR-10 from disk."""
+"""MNIST: 5,000 of its digits that need no download, the full set, and Fashion-MNIST in the same format."""
 
 from __future__ import annotations
 
@@ -6,52 +6,26 @@ import math
 import os
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from elegans_gnn.connectome._load import data_folder
+from elegans_gnn.datasets._images import DIGITS, Images, ImageSource
 from elegans_gnn.errors import DataUnavailableError, invalid, require
 
-# As in the published code of ElegansNet: what counts as ink, in the input and in the target.
-INK_THRESHOLD = 0.3
 _MNIST_VALIDATION = 5_000
 _MNIST_FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
+_CLOTHES = (
+    "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
+)  # fmt: skip
 _MNIST_NAMES = [name for pair in _MNIST_FILES.values() for name in pair]
-_CIFAR10_FOLDER = "cifar-10-batches-py"
-
-
-class Images(NamedTuple):
-    """Pixels in 0..1, [M, C, H, W], and labels [M]."""
-
-    pixels: Tensor
-    labels: Tensor
-
-
-@dataclass(frozen=True)
-class ImageSource:
-    """Three disjoint parts of a data set, each read when it is asked for.
-
-    Whoever trains asks for `train` and `validation`; `test` is for the final evaluation alone.
-    """
-
-    name: str
-    train: Callable[[], Images]
-    validation: Callable[[], Images]
-    test: Callable[[], Images]
-
-
-def ink(pixels: Tensor) -> Tensor:
-    """1.0 where a pixel is ink (at least 0.3), else 0.0."""
-    return (pixels >= INK_THRESHOLD).to(torch.float32)
 
 
 def load_digits(data: str = "mnist5k", data_dir: str | os.PathLike[str] = "downloads") -> ImageSource:
@@ -71,7 +45,7 @@ def load_digits(data: str = "mnist5k", data_dir: str | os.PathLike[str] = "downl
     if data == "mnist5k":
         return _mnist5k()
     if data == "mnist":
-        return _mnist(_downloaded_mnist(Path(data_dir)))
+        return _mnist(_downloaded(Path(data_dir), "MNIST", "MNIST"))
     folder = _mnist_folder(Path(data))
     missing = [name for name in _MNIST_NAMES if not (folder / name).is_file()]
     if missing:
@@ -79,6 +53,16 @@ def load_digits(data: str = "mnist5k", data_dir: str | os.PathLike[str] = "downl
         expected = f"mnist5k, mnist, or a folder with MNIST's files {', '.join(_MNIST_NAMES)}"
         raise invalid("data", expected, f"{str(data)!r} ({got})", "unpack the four .gz files of MNIST into that folder")
     return _mnist(folder)
+
+
+def load_fashion_mnist(data_dir: str | os.PathLike[str] = "downloads") -> ImageSource:
+    """Fashion-MNIST through torchvision: ten pieces of clothing, 55,000 / 5,000 / 10,000 pictures as MNIST's.
+
+    Raises:
+        ValueError: files with the right names and something else in them.
+        DataUnavailableError: neither on disk nor downloadable; the message says which files go where.
+    """
+    return _mnist(_downloaded(Path(data_dir), "FashionMNIST", "Fashion-MNIST"), "fashion-mnist", _CLOTHES)
 
 
 @cache
@@ -102,7 +86,7 @@ def _mnist5k() -> ImageSource:
     return ImageSource("mnist5k", part("train"), part("val"), part("test"))
 
 
-def _mnist(folder: Path) -> ImageSource:
+def _mnist(folder: Path, name: str = "mnist", classes: tuple[str, ...] = DIGITS) -> ImageSource:
     _check_idx_files(folder)
 
     def read(kind: str) -> Images:
@@ -119,7 +103,7 @@ def _mnist(folder: Path) -> ImageSource:
         index = order[:held_out] if validation else order[held_out:]
         return Images(images.pixels[index], images.labels[index])
 
-    return ImageSource("mnist", lambda: part(False), lambda: part(True), lambda: read("test"))
+    return ImageSource(name, lambda: part(False), lambda: part(True), lambda: read("test"), classes)
 
 
 def _mnist_folder(root: Path) -> Path:
@@ -164,60 +148,21 @@ def _idx_shape(path: Path) -> tuple[int, ...] | None:
     return shape if path.stat().st_size == len(head) + len(sizes) + math.prod(shape) else None
 
 
-def _downloaded_mnist(root: Path) -> Path:
-    from torchvision.datasets import MNIST
+def _downloaded(root: Path, kind: str, title: str) -> Path:
+    """The folder with the idx files of torchvision's data set `kind`, after a download if need be."""
+    from torchvision import datasets
 
-    if _count_idx_files(_mnist_folder(root)) < len(_MNIST_NAMES):
+    # A folder of MNIST's own files may be handed over as it is; Fashion-MNIST's have the same names.
+    def folder() -> Path:
+        return _mnist_folder(root) if kind == "MNIST" else root / kind / "raw"
+
+    if _count_idx_files(folder()) < len(_MNIST_NAMES):
         try:
-            MNIST(str(root), download=True)
+            getattr(datasets, kind)(str(root), download=True)
         except (OSError, RuntimeError) as error:
+            instead = ", or train on the digits that need no download with data='mnist5k'" if kind == "MNIST" else ""
             raise DataUnavailableError(
-                f"MNIST is not in {root} and could not be downloaded; put its files {', '.join(_MNIST_NAMES)} into "
-                f"{root / 'MNIST' / 'raw'}, or train on the digits that need no download with data='mnist5k'"
+                f"{title} is not in {root} and could not be downloaded; put its files {', '.join(_MNIST_NAMES)} into "
+                f"{root / kind / 'raw'}{instead}"
             ) from error
-    return _mnist_folder(root)
-
-
-def load_cifar10(data_dir: str | os.PathLike[str] = "downloads", *, download: bool = True) -> ImageSource:
-    """CIFAR-10 through torchvision: 45,000 train, 5,000 validation (the last of the training batches), 10,000 test.
-
-    Raises:
-        DataUnavailableError: the data set is neither on disk nor downloadable; the message says which files go where.
-    """
-    root = Path(data_dir)
-
-    def read(train: bool) -> Images:
-        from torchvision.datasets import CIFAR10
-
-        data = CIFAR10(str(root), train=train)
-        pixels = torch.from_numpy(data.data).permute(0, 3, 1, 2).to(torch.float32) / 255
-        return Images(pixels, torch.tensor(data.targets))
-
-    def part(validation: bool) -> Images:
-        images = read(True)
-        border = len(images.labels) * 9 // 10
-        chosen = slice(border, None) if validation else slice(0, border)
-        return Images(images.pixels[chosen], images.labels[chosen])
-
-    _check_cifar10(root, download)
-    return ImageSource("cifar10", lambda: part(False), lambda: part(True), lambda: read(False))
-
-
-def _check_cifar10(root: Path, download: bool) -> None:
-    from torchvision.datasets import CIFAR10
-
-    folder = root / _CIFAR10_FOLDER
-    there = folder.is_dir()
-    try:
-        # Any part will do: torchvision checks the sums of all files before it reads one.
-        CIFAR10(str(root), train=False, download=download and not there)
-    except (OSError, RuntimeError) as error:
-        if there:
-            raise DataUnavailableError(
-                f"{folder} is incomplete or damaged (its files do not have CIFAR-10's MD5 sums); remove it and unpack "
-                f"cifar-10-python.tar.gz in {root} again"
-            ) from error
-        raise DataUnavailableError(
-            f"CIFAR-10 is not in {root} and {'could not be' if download else 'was not to be'} downloaded; unpack "
-            f"cifar-10-python.tar.gz there, so that {folder / 'data_batch_1'} exists"
-        ) from error
+    return folder()

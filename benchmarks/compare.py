@@ -1,0 +1,95 @@
+"""Trains models that differ in one thing only, with several seeds each, and says how far apart they come out.
+
+    python benchmarks/compare.py cores --steps 1000 --seeds 5 --json docs/results/cores.json
+    python benchmarks/compare.py classifiers --seeds 5 --json docs/results/classifiers.json
+
+Every run is a run of `elegans-gnn train` with the settings shown by --list; its figures are appended to the JSON file
+when it is finished, so that an interrupted comparison goes on where it stopped. The table is printed from that file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from comparisons import COMPARISONS, Comparison
+from measure import conditions
+from rich.progress import track
+from tables import print_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("comparison", choices=sorted(COMPARISONS))
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="some of the comparison's rows")
+    parser.add_argument("--steps", type=int, help="optimiser steps of every run, instead of the usual number")
+    parser.add_argument("--seeds", type=int, help="seeds 0, 1, ... of every row, instead of the usual number")
+    parser.add_argument("--workers", type=int, default=2, help="runs at a time, one thread each")
+    parser.add_argument("--json", type=Path, required=True, help="figures of all runs; what is there is not run again")
+    parser.add_argument("--list", action="store_true", help="show the settings of every row, and stop")
+    arguments = parser.parse_args()
+    comparison = COMPARISONS[arguments.comparison]
+    if arguments.list:
+        for name, changes in comparison.rows.items():
+            print(f"{name:28s} {json.dumps({**comparison.shared, **changes})}")
+        return
+    record = measure(comparison, arguments)
+    print_table(comparison, record)
+
+
+def measure(comparison: Comparison, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run what the file does not hold yet."""
+    path: Path = arguments.json
+    record: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"runs": []}
+    done = {(run["row"], json.dumps(run["settings"], sort_keys=True)) for run in record["runs"]}
+    wanted = []
+    # Seed by seed, so that an interrupted comparison has whole rounds.
+    for seed in range(arguments.seeds or comparison.seeds):
+        for row in arguments.rows or comparison.rows:
+            settings = comparison.settings(row, seed, arguments.steps)
+            if (row, json.dumps(settings, sort_keys=True)) not in done:
+                wanted.append((row, settings))
+    os.environ["OMP_NUM_THREADS"] = "1"
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(arguments.workers, mp_context=context) as pool:
+        futures = [pool.submit(train, comparison.task, row, settings) for row, settings in wanted]
+        for future in track(as_completed(futures), total=len(futures), description=arguments.comparison):
+            record["runs"].append(future.result())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            aside = path.with_suffix(".tmp")
+            aside.write_text(json.dumps(record, indent=1) + "\n")
+            aside.replace(path)
+    return record
+
+
+def train(task: str, row: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """One run with one thread; its figures on the test part, and under which conditions."""
+    from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, train_model
+
+    config_class = AutoencoderConfig if task == "autoencoder" else ClassifierConfig
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        result = train_model(config_class(**settings, threads=1), Path(folder) / "run", progress=False)
+    return {
+        "row": row,
+        "settings": dict(settings),
+        "test": result.test,
+        "validation": result.validation,
+        "parameters": result.parameters,
+        "best_step": result.best_step,
+        "training_seconds": round(result.seconds, 1),
+        "seconds": round(time.perf_counter() - started, 1),
+        "conditions": conditions(),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""`elegans-gnn eval RUN`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+RUN_HELP = "a run's folder, its model folder, a folder of save_pretrained, or a checkpoint"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command and its options."""
+    parser = subparsers.add_parser(
+        "eval",
+        help="figures of a trained model",
+        description="Evaluate a trained model on the test or validation part of its data. Nothing is written.",
+        epilog="  elegans-gnn eval runs/mnist-autoencoder-001\n  elegans-gnn eval model --data mnist5k --json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("path", metavar="RUN", type=Path, help=RUN_HELP)
+    add("--part", default="test", help="test (default) or validation")
+    add("--data", help="other data than the run's own: a name or a folder, as in `elegans-gnn train`")
+    add("--data-dir", help="where torchvision keeps data sets, if it has moved")
+    add("--fold", type=int, help="of the digits, if not the run's own")
+    add("--json", action="store_true", help="machine-readable output")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate, then print."""
+    from elegans_gnn.training.evaluation import evaluate_run, open_run, source_of
+
+    opened = open_run(options.path)
+    source = source_of(opened, data=options.data, data_dir=options.data_dir, fold=options.fold)
+    found = evaluate_run(opened, source, options.part)
+    if options.json:
+        head = {"run": str(options.path), "task": opened.task, "data": source.name, "part": options.part}
+        print(json.dumps({**head, **found}, indent=2, allow_nan=False))
+        return 0
+
+    from rich.console import Console
+
+    from elegans_gnn.training.report import classification_table, model_name, reconstruction_table
+
+    name, title = model_name(opened.model), f"{source.name}, {options.part} images"
+    if opened.task == "classifier":
+        table = classification_table(title, {name: found["figures"]})
+    else:
+        table = reconstruction_table(title, {name: found["figures"], "8-bit code": found["figures_8bit"]})
+    Console().print(table)
+    return 0

@@ -1,0 +1,144 @@
+"""Transformers on patches: an autoencoder and a small vision transformer."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from elegans_gnn._shapes import Float
+from elegans_gnn.errors import invalid
+from elegans_gnn.models._base import Autoencoder, Classifier, check_classes, check_least, keeps_arguments
+from elegans_gnn.models._blocks import centred, check_images, start_as_ink
+from elegans_gnn.models.baselines.plain import LEAST_SIZE, check_multiple_of_four
+
+_HEAD_SIZE = 16
+
+
+class TransformerBlock(nn.Module):
+    """t + attention(norm(t)), then t + mlp(norm(t)), with heads of 16 features and a fourfold hidden layer.
+
+    Shapes:
+        t: [B, T, width]; output: the same.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.heads = width // _HEAD_SIZE
+        self.norm_attention, self.norm_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.to_qkv, self.merge = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, tokens: Float[Tensor, "batch token feature"]) -> Float[Tensor, "batch token feature"]:
+        """Mix the tokens, then the features."""
+        qkv = self.to_qkv(self.norm_attention(tokens)).unflatten(2, (3, self.heads, _HEAD_SIZE)).transpose(1, 3)
+        mixed = F.scaled_dot_product_attention(*qkv.unbind(2))
+        tokens = tokens + self.merge(mixed.transpose(1, 2).flatten(2))
+        return tokens + self.mlp(self.norm_mlp(tokens))
+
+
+def patches(images: Float[Tensor, "batch channel height width"], size: int) -> Float[Tensor, "batch token pixel"]:
+    """Cut images into square patches, row by row."""
+    return F.pixel_unshuffle(images, size).flatten(2).transpose(1, 2)
+
+
+def check_width(width: int) -> None:
+    """Refuse a width that does not divide into heads."""
+    if width < _HEAD_SIZE or width % _HEAD_SIZE:
+        raise invalid("width", f"a multiple of {_HEAD_SIZE}", width, f"use width={max(1, width // 16) * 16}")
+
+
+class AttentionAutoencoder(Autoencoder):
+    """Patches of 4 x 4 as tokens, transformer blocks, all tokens onto one linear code, and the same way back.
+
+    Args:
+        code: length of the code.
+        image_size: a multiple of 4.
+        in_channels: of the images.
+        width: features of a token, a multiple of 16.
+        depth: transformer blocks on each side of the code.
+    """
+
+    PARTS: ClassVar = {
+        "encoder": ("embed", "positions", "encoder"),
+        "code": ("to_code", "from_code"),
+        "decoder": ("decoder_positions", "decoder", "to_pixels"),
+    }
+    MATRICES = ("embed", "encoder", "to_code", "from_code", "decoder", "to_pixels")
+
+    @keeps_arguments
+    def __init__(
+        self, *, code: int = 128, image_size: int = 28, in_channels: int = 1, width: int = 48, depth: int = 3
+    ) -> None:
+        super().__init__()
+        check_multiple_of_four(image_size, "AttentionAutoencoder")
+        check_width(width)
+        check_least("AttentionAutoencoder", code=(code, 1), in_channels=(in_channels, 1), depth=(depth, 0))
+        self.code_length, self.image_size, self.in_channels = code, image_size, in_channels
+        self.grid, self.width, pixels = image_size // 4, width, 16 * in_channels
+        tokens = self.grid**2
+        self.embed = nn.Linear(pixels, width)
+        self.positions = nn.Parameter(0.02 * torch.randn(tokens, width))
+        self.encoder = nn.Sequential(*[TransformerBlock(width) for _ in range(depth)], nn.LayerNorm(width))
+        self.to_code = nn.Linear(tokens * width, code)
+        self.from_code = nn.Linear(code, tokens * width)
+        self.decoder_positions = nn.Parameter(0.02 * torch.randn(tokens, width))
+        self.decoder = nn.Sequential(*[TransformerBlock(width) for _ in range(depth)], nn.LayerNorm(width))
+        self.to_pixels = nn.Linear(width, pixels)
+        start_as_ink(self.to_pixels)
+
+    def encode(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch code"]:
+        """Images to codes."""
+        check_images(images, self.in_channels, self.image_size)
+        tokens = self.embed(patches(centred(images), 4)) + self.positions
+        return self.to_code(self.encoder(tokens).flatten(1))
+
+    def decode(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch channel height width"]:
+        """Codes to logits of ink."""
+        tokens = self.from_code(code).unflatten(1, (self.grid**2, self.width)) + self.decoder_positions
+        pixels = self.to_pixels(self.decoder(tokens)).transpose(1, 2)
+        return F.pixel_shuffle(pixels.unflatten(2, (self.grid, self.grid)), 4)
+
+
+class SmallViT(Classifier):
+    """A vision transformer: patches as tokens, transformer blocks, the mean token to classes.
+
+    Patches are 4 x 4, and 2 x 2 on images below 16 x 16.
+
+    Args:
+        num_classes: number of classes.
+        in_channels: of the images.
+        image_size: a multiple of the patch size, at least 8.
+        width: features of a token, a multiple of 16.
+        depth: transformer blocks.
+
+    Source: Dosovitskiy et al., "An image is worth 16x16 words" (2021), arXiv:2010.11929.
+    """
+
+    PARTS: ClassVar = {"embedding": ("embed", "positions"), "blocks": ("blocks",), "head": ("head",)}
+    MATRICES = ("embed", "blocks", "head")
+
+    @keeps_arguments
+    def __init__(
+        self, num_classes: int = 10, *, in_channels: int = 3, image_size: int = 32, width: int = 64, depth: int = 3
+    ) -> None:
+        super().__init__()
+        check_classes(num_classes)
+        check_width(width)
+        check_least("SmallViT", image_size=(image_size, LEAST_SIZE), in_channels=(in_channels, 1), depth=(depth, 0))
+        self.patch = 4 if image_size >= 16 else 2
+        if image_size % self.patch:
+            raise invalid("image_size", f"a multiple of {self.patch}", image_size, "resize or pad the images")
+        self.num_classes, self.in_channels, self.image_size = num_classes, in_channels, image_size
+        self.embed = nn.Linear(in_channels * self.patch**2, width)
+        self.positions = nn.Parameter(0.02 * torch.randn((image_size // self.patch) ** 2, width))
+        self.blocks = nn.Sequential(*[TransformerBlock(width) for _ in range(depth)], nn.LayerNorm(width))
+        self.head = nn.Linear(width, num_classes)
+
+    def forward(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch cls"]:
+        """Logits of the classes."""
+        check_images(images, self.in_channels, self.image_size)
+        tokens = self.embed(patches(images, self.patch)) + self.positions
+        return self.head(self.blocks(tokens).mean(1))

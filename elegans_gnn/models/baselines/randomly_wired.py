@@ -1,0 +1,160 @@
+"""Randomly wired neural networks: stages of convolutions connected by a random graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import networkx as nx
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from elegans_gnn._shapes import Float
+from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.models._base import Classifier, check_classes, check_least, keeps_arguments
+from elegans_gnn.models._blocks import check_images, use_channels_last
+from elegans_gnn.models.baselines.plain import LEAST_SIZE
+from elegans_gnn.models.baselines.resnet import group_norm
+
+# The settings the authors report as their best: ER(0.2), BA(5), WS(4, 0.75).
+WIRINGS: dict[str, Callable[[int, int], nx.Graph]] = {
+    "er": lambda nodes, seed: nx.gnp_random_graph(nodes, 0.2, seed=seed),
+    "ba": lambda nodes, seed: nx.barabasi_albert_graph(nodes, 5, seed=seed),
+    "ws": lambda nodes, seed: nx.watts_strogatz_graph(nodes, 4, 0.75, seed=seed),
+}
+_LEAST_NODES = 6
+_STAGES = 3
+# Images at least this large are halved by the first convolution.
+_LARGE = 16
+
+
+def sources_of_nodes(wiring: str, nodes: int, seed: int) -> list[list[int]]:
+    """For each node the nodes it hears: a random undirected graph, every edge from the lower to the higher number."""
+    graph = WIRINGS[wiring](nodes, seed)
+    return [sorted(other for other in graph.neighbors(node) if other < node) for node in range(nodes)]
+
+
+class WiredNode(nn.Module):
+    """norm(separable3x3(relu(sum of sigmoid(w_i) h_i))) over the node's sources.
+
+    Args:
+        sources: how many maps arrive.
+        before, after: channels.
+        stride: 2 halves the maps.
+    """
+
+    def __init__(self, sources: int, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(sources)) if sources > 1 else None
+        self.depthwise = nn.Conv2d(before, before, 3, stride=stride, padding=1, groups=before, bias=False)
+        self.pointwise = nn.Conv2d(before, after, 1, bias=False)
+        self.norm = group_norm(after)
+
+    def forward(
+        self, arriving: list[Float[Tensor, "batch channel height width"]]
+    ) -> Float[Tensor, "batch after height2 width2"]:
+        """Combine what arrives and transform it."""
+        h = arriving[0]
+        if self.weight is not None:
+            share = torch.sigmoid(self.weight)
+            h = sum((share[number] * maps for number, maps in enumerate(arriving)), start=torch.zeros_like(h))
+        return self.norm(self.pointwise(self.depthwise(F.relu(h))))
+
+
+class WiredStage(nn.Module):
+    """One random graph of :class:`WiredNode` between an input node, which copies, and an output node, which averages.
+
+    Args:
+        sources: for each node the nodes it hears; nodes that hear nobody take the stage's input.
+        before, after: channels of the stage's input and of its nodes.
+        stride: of the nodes that take the stage's input.
+    """
+
+    def __init__(self, sources: list[list[int]], before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.sources = sources
+        heard = {source for listened in sources for source in listened}
+        self.last = [node for node in range(len(sources)) if node not in heard]
+        self.nodes = nn.ModuleList(
+            WiredNode(len(listened), after, after, 1) if listened else WiredNode(1, before, after, stride)
+            for listened in sources
+        )
+
+    def forward(self, h: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch after height2 width2"]:
+        """Run the nodes in order."""
+        made: list[Tensor] = []
+        for node, listened in zip(self.nodes, self.sources, strict=True):
+            made.append(node([made[source] for source in listened] or [h]))
+        return torch.stack([made[node] for node in self.last]).mean(0)
+
+
+class RandomlyWiredNetwork(Classifier):
+    """Three stages, each a random graph of separable convolutions, with w, 2 w and 4 w channels.
+
+    Args:
+        num_classes: number of classes.
+        in_channels, image_size: of the images.
+        wiring: ``"er"``, ``"ba"`` or ``"ws"``: Erdos-Renyi (p = 0.2), Barabasi-Albert (m = 5) or Watts-Strogatz
+            (k = 4, p = 0.75) graphs.
+        wiring_seed: of the three graphs (they take this seed and the two after it).
+        width: w.
+        depth: nodes a stage, at least 6.
+
+    Source: Xie et al., "Exploring randomly wired neural networks for image recognition" (2019), arXiv:1904.01569, with
+    group normalisation in place of batch normalisation and sizes for small images.
+    """
+
+    PARTS: ClassVar = {"stem": ("stem",), "stages": ("stages",), "head": ("head", "classify")}
+    MATRICES = ("stem", "stages", "head", "classify")
+
+    @keeps_arguments
+    def __init__(
+        self,
+        num_classes: int = 10,
+        *,
+        in_channels: int = 3,
+        image_size: int = 32,
+        wiring: str = "ws",
+        wiring_seed: int = 0,
+        width: int = 24,
+        depth: int = 10,
+    ) -> None:
+        super().__init__()
+        check_classes(num_classes)
+        if wiring not in WIRINGS:
+            raise unknown_name("wiring", wiring, WIRINGS)
+        if wiring_seed < 0:
+            raise invalid("wiring_seed", ">= 0", wiring_seed, "use wiring_seed=0")
+        check_least(
+            "RandomlyWiredNetwork",
+            image_size=(image_size, LEAST_SIZE),
+            in_channels=(in_channels, 1),
+            width=(width, 1),
+            depth=(depth, _LEAST_NODES),
+        )
+        self.num_classes, self.in_channels, self.image_size = num_classes, in_channels, image_size
+        stride = 2 if image_size >= _LARGE else 1
+        self.stem = nn.Sequential(
+            nn.Conv2d(in_channels, width, 3, stride=stride, padding=1, bias=False), group_norm(width)
+        )
+        self.stages = nn.Sequential(
+            *[
+                WiredStage(
+                    sources_of_nodes(wiring, depth, wiring_seed + stage),
+                    width * 2 ** max(0, stage - 1),
+                    width * 2**stage,
+                    2 if stage else 1,
+                )
+                for stage in range(_STAGES)
+            ]
+        )
+        last = width * 2 ** (_STAGES - 1)
+        self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(last, 2 * last, 1, bias=False), group_norm(2 * last), nn.ReLU())
+        self.classify = nn.Linear(2 * last, num_classes)
+        use_channels_last(self)
+
+    def forward(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch cls"]:
+        """Logits of the classes."""
+        check_images(images, self.in_channels, self.image_size)
+        return self.classify(self.head(self.stages(self.stem(images))).mean((2, 3)))

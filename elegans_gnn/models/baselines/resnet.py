@@ -1,0 +1,91 @@
+"""A small residual network, scaled by its width."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from elegans_gnn._shapes import Float
+from elegans_gnn.models._base import Classifier, check_classes, check_least, keeps_arguments
+from elegans_gnn.models._blocks import check_images, use_channels_last
+from elegans_gnn.models.baselines.plain import LEAST_SIZE
+
+_MOST_GROUPS = 8
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Normalisation over up to 8 groups of channels."""
+    return nn.GroupNorm(math.gcd(channels, _MOST_GROUPS), channels)
+
+
+class BasicBlock(nn.Module):
+    """relu(shortcut(h) + norm(conv(relu(norm(conv(h)))))), where the shortcut is a 1 x 1 convolution if shapes change.
+
+    Shapes:
+        h: [B, before, H, W]; output: [B, after, H / stride, W / stride].
+    """
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
+        self.norm1, self.norm2 = group_norm(after), group_norm(after)
+        same = before == after and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Conv2d(before, after, 1, stride=stride)
+
+    def forward(self, h: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch after height2 width2"]:
+        """Refine the maps."""
+        inner = F.relu(self.norm1(self.conv1(h)))
+        return F.relu(self.shortcut(h) + self.norm2(self.conv2(inner)))
+
+
+class SmallResNet(Classifier):
+    """Three stages of residual blocks with w, 2 w and 4 w channels, the mean over places, a linear head.
+
+    The first stage keeps the size of the image, the second and the third halve it.
+
+    Args:
+        num_classes: number of classes.
+        in_channels, image_size: of the images.
+        width: w.
+        depth: blocks a stage.
+
+    Source: He et al., "Deep residual learning for image recognition" (2016), arXiv:1512.03385, the form for CIFAR-10,
+    with group normalisation.
+    """
+
+    PARTS: ClassVar = {"stem": ("stem",), "blocks": ("blocks",), "head": ("head",)}
+    MATRICES = ("stem", "blocks", "head")
+
+    @keeps_arguments
+    def __init__(
+        self, num_classes: int = 10, *, in_channels: int = 3, image_size: int = 32, width: int = 22, depth: int = 1
+    ) -> None:
+        super().__init__()
+        check_classes(num_classes)
+        check_least(
+            "SmallResNet",
+            image_size=(image_size, LEAST_SIZE),
+            in_channels=(in_channels, 1),
+            width=(width, 1),
+            depth=(depth, 1),
+        )
+        self.num_classes, self.in_channels, self.image_size = num_classes, in_channels, image_size
+        self.stem = nn.Sequential(nn.Conv2d(in_channels, width, 3, padding=1, bias=False), group_norm(width), nn.ReLU())
+        blocks, before = [], width
+        for stage in range(3):
+            for number in range(depth):
+                after = width * 2**stage
+                blocks.append(BasicBlock(before, after, 2 if stage and number == 0 else 1))
+                before = after
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Linear(before, num_classes)
+        use_channels_last(self)
+
+    def forward(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch cls"]:
+        """Logits of the classes."""
+        check_images(images, self.in_channels, self.image_size)
+        return self.head(self.blocks(self.stem(images)).mean((2, 3)))

@@ -1,0 +1,121 @@
+"""Floating point operations of a model, counted by torch's FlopCounterMode, our operators included.
+
+As torch counts them: matrix products and convolutions, a multiplication and an addition each; sums along synapses
+count like the sparse matrix products they are. Element by element work (activations, norms, the arrivals in a tensor
+network) is not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from elegans_gnn.nn.tensor_network._stage import FIELDS
+
+
+def parameters(model: nn.Module, *, trainable: bool = False) -> int:
+    """Number of parameters; with `trainable`, of those that train."""
+    return sum(value.numel() for value in model.parameters() if value.requires_grad or not trainable)
+
+
+def count_flops(model: nn.Module, *input_shape: int, backward: bool = False) -> int:
+    """Operations of one pass over an input of a shape, batch axis included.
+
+    Args:
+        model: any module that takes one tensor.
+        input_shape: such as 1, 1, 28, 28; the input is zeros of the parameters' type.
+        backward: count the backward pass to all trainable parameters too; gradients that were there are cleared.
+
+    >>> count_flops(nn.Linear(3, 5), 2, 3)
+    60
+    """
+    like = next(model.parameters(), torch.empty(0))
+    x = torch.zeros(input_shape, dtype=like.dtype, device=like.device)
+    counter = FlopCounterMode(display=False, custom_mapping=_formulas())
+    training = model.training
+    model.eval()
+    try:
+        with counter, torch.set_grad_enabled(backward):
+            y = model(x)
+            if backward:
+                y.sum().backward()
+    finally:
+        model.train(training)
+        if backward:
+            model.zero_grad(set_to_none=True)
+    return int(counter.get_total_flops())
+
+
+def _formulas() -> dict[Any, Callable[..., int]]:
+    ours, aten = torch.ops.elegans_gnn, torch.ops.aten
+    return {
+        ours.aggregate_forward: _aggregate_forward,
+        ours.aggregate_backward: _aggregate_backward,
+        ours.tensor_network_forward: _network_forward,
+        ours.tensor_network_backward: _network_backward,
+        aten.convolution_backward: _convolution_backward,
+        aten._scaled_dot_product_flash_attention_for_cpu: _attention_forward,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+    }
+
+
+def _aggregate_forward(x: tuple[int, ...], weight: tuple[int, ...], *_: Any, **__: Any) -> int:
+    batch, _neurons, channels, features = x
+    return 2 * weight[0] * batch * channels * features
+
+
+def _aggregate_backward(
+    grad_y: tuple[int, ...], x: tuple[int, ...], weight: tuple[int, ...], *rest: Any, **__: Any
+) -> int:
+    need_x, need_weight = rest[-2:]
+    return (bool(need_x) + bool(need_weight)) * _aggregate_forward(x, weight)
+
+
+def _network_forward(
+    x: tuple[int, ...],
+    carried: Any,
+    weight: Any,
+    bias: Any,
+    edge_weight: Any,
+    rows: Any,
+    inputs: Any,
+    programs: Any,
+    layout: list[int],
+    *_: Any,
+    **__: Any,
+) -> int:
+    """One product [R, F] @ [F, F] for each application of a unit."""
+    samples, features = x
+    return 2 * samples * features**2 * sum(layout[0::FIELDS])
+
+
+def _network_backward(grad: Any, kept: Any, *arguments: Any, **__: Any) -> int:
+    """The products for the gradients of input and weight, and the forward ones again where they were not kept."""
+    recomputed = arguments[-1] != 2
+    return (3 if recomputed else 2) * _network_forward(*arguments)
+
+
+def _convolution_backward(
+    grad_y: tuple[int, ...], x: tuple[int, ...], weight: tuple[int, ...], *rest: Any, **__: Any
+) -> int:
+    """As much as the forward pass for each of the two gradients; torch's own formula leaves the groups out."""
+    transposed, mask = rest[4], rest[7]
+    return (bool(mask[0]) + bool(mask[1])) * 2 * prod(x if transposed else grad_y) * prod(weight[1:])
+
+
+def _attention_forward(query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *_: Any, **__: Any) -> int:
+    batch, heads, asked, size = query
+    return 2 * batch * heads * asked * key[2] * (size + value[3])
+
+
+def _attention_backward(
+    grad: Any, query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *_: Any, **__: Any
+) -> int:
+    """As torch counts its other attention kernels: the scores again, then two products for each of the two."""
+    batch, heads, asked, size = query
+    return 2 * batch * heads * asked * key[2] * (3 * size + 2 * value[3])

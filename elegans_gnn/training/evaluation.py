@@ -1,0 +1,142 @@
+"""A finished run at work: its figures on a part of its data, and its answers to somebody's own pictures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from elegans_gnn.datasets import Images, ImageSource, ink, load_images
+from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.models import from_pretrained
+from elegans_gnn.training.config import ClassifierConfig, TrainingConfig
+from elegans_gnn.training.eight_bit import eight_bit_reconstruction
+from elegans_gnn.training.load import open_checkpoint
+from elegans_gnn.training.metrics import evaluate_classification, evaluate_reconstruction
+
+PARTS = ("test", "validation")
+WEIGHTS, CLASSES = "model.safetensors", "classes.json"
+_BATCH = 200
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model, and what it was trained on where that is known.
+
+    Args:
+        model: ready to use.
+        task: ``"autoencoder"`` or ``"classifier"``.
+        config: of the run; None for a model that travelled alone.
+        classes: names of a classifier's classes.
+    """
+
+    model: nn.Module
+    task: str
+    config: TrainingConfig | None
+    classes: tuple[str, ...]
+
+
+def open_run(path: Path | str) -> Run:
+    """A run folder, its ``model`` folder, any folder of `save_pretrained`, or a checkpoint file.
+
+    Raises:
+        ValueError: nothing of that kind, or something damaged; the message names it.
+    """
+    path = Path(path)
+    if (path / WEIGHTS).is_file():
+        model: nn.Module = from_pretrained(path)
+        task = "classifier" if hasattr(model, "num_classes") else "autoencoder"
+        named = _read_classes(path / CLASSES) if task == "classifier" else ()
+        return Run(model, task, None, named)
+    if not path.is_file() and not (path / "best.ckpt").is_file():
+        remedy = "give a folder that elegans-gnn train wrote"
+        raise invalid("RUN", "a run folder with best.ckpt, or a model folder", path, remedy)
+    opened = open_checkpoint(path)
+    return Run(opened.model, opened.config.task, opened.config, opened.classes)
+
+
+def _read_classes(path: Path) -> tuple[str, ...]:
+    if not path.is_file():
+        return ()
+    try:
+        return tuple(map(str, json.loads(path.read_text(encoding="utf-8"))))
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+        raise invalid("RUN", f"a model folder with a readable {CLASSES}", f"{path}: {error}", "remove it") from error
+
+
+def source_of(
+    run: Run, *, data: str | None = None, data_dir: str | None = None, fold: int | None = None
+) -> ImageSource:
+    """The data a run was trained on, or the one named instead.
+
+    Raises:
+        ValueError: a model that travelled alone, and no data named.
+    """
+    config = run.config
+    if config is None and data is None:
+        raise invalid("--data", "given for a model that is not in its run folder", "none", "pass --data mnist5k")
+    usual = config if config is not None else ClassifierConfig()
+    chosen = replace(usual, data=data or usual.data, data_dir=data_dir or usual.data_dir)
+    return load_images(chosen.data, chosen.data_dir, getattr(usual, "fold", 0) if fold is None else fold)
+
+
+def evaluate_run(run: Run, source: ImageSource, part: str = "test") -> dict[str, dict[str, float]]:
+    """The figures of a run on one part of its data, by row.
+
+    Returns:
+        ``figures``, and for an autoencoder ``figures_8bit`` with the code rounded to eight bits a float.
+    """
+    if part not in PARTS:
+        raise unknown_name("part", part, PARTS)
+    images: Images = getattr(source, part)()
+    if run.task == "classifier":
+        _check_classes(run, source)
+        _check_shape(run, images)
+        return {"figures": evaluate_classification(run.model, *images, len(source.classes))}
+    _check_shape(run, images)
+    target = ink(images.pixels)
+    known = ink(torch.cat([source.train().pixels, source.validation().pixels]))
+    return {
+        "figures": evaluate_reconstruction(run.model, target),
+        "figures_8bit": evaluate_reconstruction(eight_bit_reconstruction(run.model, known), target),
+    }
+
+
+@torch.no_grad()
+def class_probabilities(run: Run, pixels: Tensor) -> Tensor:
+    """Probability of each class for each picture, [M, classes]."""
+    return torch.cat([torch.softmax(run.model(batch), dim=1) for batch in pixels.split(_BATCH)])
+
+
+@torch.no_grad()
+def reconstructions(run: Run, pixels: Tensor) -> Tensor:
+    """Probability of ink in each pixel, redrawn from the code, [M, 1, H, W]."""
+    return torch.cat([torch.sigmoid(run.model(ink(batch))) for batch in pixels.split(_BATCH)])
+
+
+def picture_shape(run: Run) -> tuple[int, int]:
+    """Channels and size of the pictures a model takes."""
+    model: Any = run.model
+    size = model.image_size
+    if size is None:  # a convolutional backbone takes any: what it was trained on decides
+        size = 32
+    return int(model.in_channels), int(size)
+
+
+def _check_classes(run: Run, source: ImageSource) -> None:
+    model: Any = run.model
+    if model.num_classes != len(source.classes):
+        got = f"{source.name} with {len(source.classes)}"
+        raise invalid("--data", f"data of {model.num_classes} classes", got, "choose the run's own data")
+
+
+def _check_shape(run: Run, images: Images) -> None:
+    model: Any = run.model
+    channels, height = images.pixels.shape[1:3]
+    if model.image_size is not None and (channels, height) != (model.in_channels, model.image_size):
+        expected = f"images with {model.in_channels} channel(s) and {model.image_size} x {model.image_size} pixels"
+        raise invalid("--data", expected, f"{channels} and {height} x {height}", "choose the run's own data")

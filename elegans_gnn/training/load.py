@@ -1,0 +1,179 @@
+"""From a configuration to a model, and from a checkpoint back to one."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from elegans_gnn.connectome import Connectome, load_connectome
+from elegans_gnn.datasets import Images
+from elegans_gnn.errors import InvalidArgumentError, invalid
+from elegans_gnn.graphs import random_connectome
+from elegans_gnn.training.config import AutoencoderConfig, ClassifierConfig, TrainingConfig
+
+CONFIGS: dict[str, type[TrainingConfig]] = {"autoencoder": AutoencoderConfig, "classifier": ClassifierConfig}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run's file of weights, opened.
+
+    Args:
+        config: what the run was asked to do.
+        model: the network with its weights, ready to use.
+        shape: see :func:`build`.
+        classes: what a classifier's labels stand for.
+        step: optimiser steps done.
+    """
+
+    config: TrainingConfig
+    model: nn.Module
+    shape: dict[str, int]
+    classes: tuple[str, ...]
+    step: int
+
+
+def graph_of(config: TrainingConfig) -> Connectome:
+    """The wiring diagram a configuration names, or the random graph drawn like it."""
+    graph = load_connectome(config.connectome)
+    if config.graph == "original":
+        return graph
+    return random_connectome(config.graph, like=graph, seed=config.graph_seed)
+
+
+def shape_of(config: TrainingConfig, images: Images, classes: tuple[str, ...]) -> dict[str, int]:
+    """What a model has to know of its images: their size and colours, and for a classifier how many classes.
+
+    Raises:
+        ValueError: labels beyond the classes.
+    """
+    shape = {"in_channels": images.pixels.shape[1], "image_size": images.pixels.shape[-1]}
+    if isinstance(config, ClassifierConfig):
+        shape["num_classes"] = len(classes)
+        largest = int(images.labels.max())
+        if largest >= len(classes):
+            raise invalid("source.classes", f"a name for each label up to {largest}", len(classes), "name them all")
+    return shape
+
+
+def needs_graph(config: TrainingConfig) -> bool:
+    """Whether the model has a connectome inside."""
+    from elegans_gnn.models.registry import uses_connectome
+
+    return bool(getattr(config, "backbone", "")) or uses_connectome(config.task, config.model)
+
+
+def build(config: TrainingConfig, graph: Connectome | None, shape: dict[str, int]) -> nn.Module:
+    """The model of a configuration, with random weights.
+
+    Args:
+        config: what to build.
+        graph: of the core; None for a baseline.
+        shape: ``in_channels`` and ``image_size`` of the images; for a classifier ``num_classes`` too.
+    """
+    from elegans_gnn.models import ElegansAutoencoder
+    from elegans_gnn.models.registry import build_model
+
+    if isinstance(config, ClassifierConfig) and config.backbone:
+        from elegans_gnn.models import attach_head
+
+        assert graph is not None
+        weights, classes = config.weights or None, shape["num_classes"]
+        options = {"weights": weights, "frozen": config.frozen, **config.core_arguments()}
+        return attach_head(config.backbone, graph, classes, **options)
+    arguments = config.model_arguments()  # type: ignore[attr-defined]
+    if config.task == "classifier":
+        return build_model("classifier", config.model, connectome=graph, **arguments, **shape)
+    if config.model == "elegans":
+        assert graph is not None
+        check_shape(shape, 1, 28)
+        return ElegansAutoencoder(graph, **arguments)
+    check_shape(shape, 1, shape["image_size"])
+    return build_model("autoencoder", config.model, connectome=None, image_size=shape["image_size"], **arguments)
+
+
+def check_shape(shape: dict[str, int], channels: int, size: int) -> None:
+    """Refuse images that the autoencoders cannot take."""
+    got = (shape["in_channels"], shape["image_size"])
+    if got != (channels, size):
+        expected = f"of images with {channels} channel and {size} x {size} pixels"
+        raise invalid("data", expected, f"{got[0]} x {got[1]} x {got[1]}", "choose another data set")
+
+
+def read_plain(path: Path, argument: str) -> dict[str, Any]:
+    """What a checkpoint file holds, as plain values and tensors.
+
+    Raises:
+        ValueError: the file cannot be read or is not a run's checkpoint; the message names it.
+    """
+    remedy = "use another checkpoint of the run, or start it anew"
+    try:
+        plain: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        said = str(error).strip().partition("\n")[0][:80] or type(error).__name__
+        raise invalid(argument, "a readable checkpoint", f"{path}, which is damaged ({said})", remedy) from error
+    wanted = {"hyper_parameters", "state_dict", "connectome", "global_step"}
+    if not isinstance(plain, dict) or not wanted <= plain.keys():
+        raise invalid(argument, "a checkpoint of a run", f"{path}, which holds something else", remedy)
+    return plain
+
+
+def config_in(plain: dict[str, Any]) -> TrainingConfig:
+    """The configuration inside a checkpoint."""
+    return CONFIGS[plain.get("task", "autoencoder")].from_dict(plain["hyper_parameters"])
+
+
+def open_checkpoint(checkpoint: Path | str) -> Checkpoint:
+    """A checkpoint (or a run folder: its best one), with the graph it was trained on.
+
+    Raises:
+        ValueError: not a checkpoint, a damaged one, or weights that do not belong to their graph.
+    """
+    path = Path(checkpoint)
+    path = path / "best.ckpt" if path.is_dir() else path
+    if not path.is_file():
+        raise invalid(
+            "checkpoint", "a checkpoint or a run folder", str(path), "pass the path of best.ckpt or last.ckpt"
+        )
+    plain = read_plain(path, "checkpoint")
+    config = config_in(plain)
+    graph = None if plain["connectome"] is None else Connectome.from_dict(plain["connectome"])
+    shape = plain.get("shape", {"in_channels": 1, "image_size": 28})
+    if isinstance(config, ClassifierConfig):
+        # The checkpoint brings the backbone's weights: none are fetched.
+        config = replace(config, weights="")
+    model = build(config, graph, shape)
+    prefix = "model."
+    state = {key[len(prefix) :]: value for key, value in plain["state_dict"].items() if key.startswith(prefix)}
+    try:
+        model.load_state_dict(state)
+    except InvalidArgumentError:
+        raise
+    except RuntimeError as error:
+        said = str(error).strip().splitlines()[-1].strip()
+        remedy = "use the library's version that wrote it"
+        raise invalid("checkpoint", "weights of the model it names", f"{path}: {said}", remedy) from error
+    return Checkpoint(config, model.eval(), shape, tuple(plain.get("classes", ())), int(plain["global_step"]))
+
+
+def load_autoencoder(checkpoint: Path | str) -> Any:
+    """The autoencoder of a checkpoint (or of a run folder: its best one), with the graph it was trained on."""
+    return _of_task(checkpoint, "autoencoder")
+
+
+def load_classifier(checkpoint: Path | str) -> Any:
+    """The classifier of a checkpoint (or of a run folder: its best one), with the graph it was trained on."""
+    return _of_task(checkpoint, "classifier")
+
+
+def _of_task(checkpoint: Path | str, task: str) -> nn.Module:
+    opened = open_checkpoint(checkpoint)
+    if opened.config.task != task:
+        remedy = f"load it with load_{opened.config.task}"
+        raise invalid("checkpoint", f"that of a run of the task {task}", opened.config.task, remedy)
+    return opened.model

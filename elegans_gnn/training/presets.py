@@ -1,0 +1,56 @@
+"""The recipes behind `--preset`: what differs from the configuration's defaults, by data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Recipes = Mapping[str, Mapping[str, Any]]
+
+_TINY = {"steps": 6, "validate_every": 3, "warmup": 2, "batch_size": 32}
+
+# "" stands for every data set without an entry of its own.
+AUTOENCODER: dict[str, Recipes] = {
+    "": {
+        "smoke": {**_TINY, "encoder_width": 16, "decoder_width": 16},
+        "demo": {},
+        "headline": {
+            "augment": "strong",
+            "augment_share": 0.5,
+            "weight_decay": 0.1,
+            "ema": 0.999,
+            "steps": 8000,
+            "validate_every": 400,
+        },
+    }
+}
+_GREY = {"augment": "strong", "augment_share": 0.9, "weight_decay": 0.1, "muon_learning_rate": 0.01}
+_SMALL = {**_GREY, "shift": 0, "ema": 0.99}
+_COLOUR = {"augment": "crop-flip", "shift": 4, "weight_decay": 0.05, "muon_learning_rate": 0.02, "label_smoothing": 0.1}
+_PHOTOGRAPHS = {
+    "smoke": {**_COLOUR, **_TINY, "width": 16},
+    "demo": {**_COLOUR, "steps": 3500, "validate_every": 350},
+    "headline": {
+        **_COLOUR,
+        "steps": 35_000,
+        "validate_every": 700,
+        "ema": 0.999,
+        "cutout": 8,
+        "width": 128,
+        "depth": 2,
+    },
+}
+CLASSIFIER: dict[str, Recipes] = {
+    "": {
+        "smoke": {**_GREY, **_TINY},
+        "demo": {**_GREY, "steps": 1000},
+        "headline": {**_GREY, "steps": 2000, "ema": 0.999},
+    },
+    "digits": {
+        "smoke": {**_SMALL, **_TINY},
+        "demo": {**_SMALL, "steps": 500, "validate_every": 50},
+        "headline": {**_SMALL, "steps": 1500, "validate_every": 50},
+    },
+    "cifar10": _PHOTOGRAPHS,
+    "cifar100": _PHOTOGRAPHS,
+}

@@ -1,0 +1,168 @@
+"""What a run came to: the choice is made, the test images are opened, the run folder is completed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elegans_gnn.datasets import Images, ink
+from elegans_gnn.training.baselines import pca_reconstruction
+from elegans_gnn.training.config import AutoencoderConfig, ClassifierConfig
+from elegans_gnn.training.eight_bit import eight_bit_reconstruction
+from elegans_gnn.training.load import Checkpoint
+from elegans_gnn.training.metrics import evaluate_classification, evaluate_reconstruction
+from elegans_gnn.viz import plot_edge_weights, plot_reconstructions
+
+_SHOWN = 16
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a reconstruction run came to.
+
+    Args:
+        folder: where everything was written.
+        model: the network with the best validation accuracy, averaged weights.
+        test, validation: the four figures by name.
+        test_8bit: the figures on the test images with the code rounded to eight bits a float.
+        pca: the same figures on the test images for PCA.
+        pca_components: as many as the code has floats, if there are so many pixels and training images.
+        parameters: number of parameters by part.
+        seconds: of training, validation included.
+        best_step: the step whose weights were chosen.
+    """
+
+    folder: Path
+    model: Any
+    test: dict[str, float]
+    validation: dict[str, float]
+    test_8bit: dict[str, float]
+    pca: dict[str, float]
+    pca_components: int
+    parameters: dict[str, int]
+    seconds: float
+    best_step: int
+
+
+@dataclass(frozen=True)
+class ClassifierResult:
+    """What a classification run came to.
+
+    Args:
+        folder: where everything was written.
+        model: the network with the smallest validation cross-entropy, averaged weights.
+        test, validation: accuracy and cross-entropy.
+        parameters: number of parameters by part.
+        seconds: of training, validation included.
+        best_step: the step whose weights were chosen.
+    """
+
+    folder: Path
+    model: Any
+    test: dict[str, float]
+    validation: dict[str, float]
+    parameters: dict[str, int]
+    seconds: float
+    best_step: int
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training leaves to the evaluation: the chosen weights, the images seen so far, and how to see the rest."""
+
+    folder: Path
+    best: Checkpoint
+    train: Images
+    validation: Images
+    test: Callable[[], Images]
+    seconds: float
+
+
+def finish_autoencoder(fitted: Fitted) -> RunResult:
+    """Evaluate, draw, and write ``summary.json``, the pictures and ``model/``."""
+    model: Any = fitted.best.model
+    config = fitted.best.config
+    assert isinstance(config, AutoencoderConfig)
+    train, validation = ink(fitted.train.pixels), ink(fitted.validation.pixels)
+    chosen = evaluate_reconstruction(model, validation)
+    eight_bit = eight_bit_reconstruction(model, torch.cat([train, validation]))
+    test = ink(fitted.test().pixels)
+    components = min(config.code, len(train), test[0].numel())
+    result = RunResult(
+        folder=fitted.folder,
+        model=model,
+        test=evaluate_reconstruction(model, test),
+        validation=chosen,
+        test_8bit=evaluate_reconstruction(eight_bit, test),
+        pca=evaluate_reconstruction(pca_reconstruction(train, components), test),
+        pca_components=components,
+        parameters=model.parameters_by_part(),
+        seconds=fitted.seconds,
+        best_step=fitted.best.step,
+    )
+    # Spread over the test images, which some sources sort by digit.
+    shown = test[torch.linspace(0, len(test) - 1, _SHOWN).long()]
+    with torch.no_grad():
+        drawn = torch.sigmoid(model(shown))
+    plot_reconstructions(shown[:, 0].numpy(), drawn[:, 0].numpy(), fitted.folder / "reconstructions.png")
+    _complete(fitted, result, {"test_8bit": result.test_8bit, f"pca{components}_test": result.pca})
+    return result
+
+
+def finish_classifier(fitted: Fitted) -> ClassifierResult:
+    """Evaluate, and write ``summary.json`` and ``model/``."""
+    model: Any = fitted.best.model
+    assert isinstance(fitted.best.config, ClassifierConfig)
+    classes = fitted.best.shape["num_classes"]
+    result = ClassifierResult(
+        folder=fitted.folder,
+        model=model,
+        validation=evaluate_classification(model, *fitted.validation, classes),
+        test=evaluate_classification(model, *fitted.test(), classes),
+        parameters=model.parameters_by_part(),
+        seconds=fitted.seconds,
+        best_step=fitted.best.step,
+    )
+    _complete(fitted, result, {})
+    (fitted.folder / "model" / "classes.json").write_text(json.dumps(fitted.best.classes) + "\n", encoding="utf-8")
+    return result
+
+
+def edge_weights_of(model: Any) -> Tensor | None:
+    """The weights of the synapses in the order of the graph's edges, where the core has such."""
+    conv = getattr(getattr(model, "core", None), "conv", None)
+    if conv is None:
+        return None
+    weights: Tensor = conv.edge_weight()
+    return weights.detach()
+
+
+def _complete(fitted: Fitted, result: RunResult | ClassifierResult, more: dict[str, Any]) -> None:
+    model = result.model
+    graph, weights = getattr(model, "connectome", None), edge_weights_of(model)
+    if graph is not None and weights is not None:
+        plot_edge_weights(graph, weights.numpy(), fitted.folder / "edge_weights.png")
+    summary: dict[str, Any] = {
+        "test": result.test,
+        "validation": result.validation,
+        **more,
+        "parameters": result.parameters,
+        "seconds": round(result.seconds, 2),
+        "best_step": result.best_step,
+        "connectome": None if graph is None else {"name": graph.name, "sha256": graph.fingerprint},
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+    write_json(fitted.folder / "summary.json", summary)
+    model.save_pretrained(fitted.folder / "model", overwrite=True)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write plain values as a text file."""
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

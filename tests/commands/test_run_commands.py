@@ -1,0 +1,263 @@
+"""`elegans-gnn eval` and `predict` on runs and on model folders, and one line for every mistake."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from elegans_gnn import cli, load_connectome, random_connectome
+from elegans_gnn.datasets import load_digits, load_small_digits
+from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, train_autoencoder, train_classifier
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Two finished runs of a few steps, and the figures they ended with."""
+
+    classifier: Path
+    autoencoder: Path
+    test: dict[str, float]
+    validation: dict[str, float]
+    test_8bit: dict[str, float]
+    reconstruction: dict[str, float]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    folder = tmp_path_factory.mktemp("runs")
+    threads = torch.get_num_threads()
+    classifier = train_classifier(
+        ClassifierConfig(data="digits", fold=2, steps=30, validate_every=15, warmup=2, width=16, threads=1),
+        folder / "classifier",
+        progress=False,
+    )
+    autoencoder = train_autoencoder(
+        AutoencoderConfig(steps=2, validate_every=2, warmup=1, batch_size=16, encoder_width=8, decoder_width=8, code=8),
+        folder / "autoencoder",
+        progress=False,
+    )
+    torch.set_num_threads(threads)
+    return Runs(
+        classifier.folder, autoencoder.folder, classifier.test, classifier.validation, autoencoder.test_8bit,
+        autoencoder.test,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command that must go well; what it printed."""
+
+    def run(*arguments: object) -> str:
+        capsys.readouterr()
+        assert cli.main([str(argument) for argument in arguments]) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def save_png(path: Path, pixels: np.ndarray) -> Path:
+    Image.fromarray((pixels * 255).round().astype(np.uint8)).save(path)
+    return path
+
+
+def test_eval_repeats_the_figures_of_the_run(runs: Runs, said: Callable[..., str]) -> None:
+    found = json.loads(said("eval", runs.classifier, "--json"))
+    assert found == {
+        "run": str(runs.classifier), "task": "classifier", "data": "digits", "part": "test", "figures": runs.test,
+    }  # fmt: skip
+    assert json.loads(said("eval", runs.classifier, "--part", "validation", "--json"))["figures"] == runs.validation
+    other = json.loads(said("eval", runs.classifier, "--fold", "3", "--json"))
+    assert other["figures"] != runs.test
+    printed = said("eval", runs.classifier / "best.ckpt")
+    assert f"{100 * runs.test['accuracy']:.2f}" in printed
+    assert "varshney2011" in printed
+
+
+def test_eval_of_an_autoencoder_shows_eight_bits_too(runs: Runs, said: Callable[..., str]) -> None:
+    found = json.loads(said("eval", runs.autoencoder, "--json"))
+    assert found["figures"] == runs.reconstruction
+    assert found["figures_8bit"] == runs.test_8bit
+    assert "8-bit code" in said("eval", runs.autoencoder)
+
+
+def test_a_model_folder_needs_its_data_named(runs: Runs, said: Callable[..., str], tmp_path: Path) -> None:
+    travelled = tmp_path / "model"
+    (runs.classifier / "model").rename(travelled)
+    try:
+        found = json.loads(said("eval", travelled, "--data", "digits", "--fold", "2", "--json"))
+        assert found["figures"] == pytest.approx(runs.test, abs=1e-6)
+        assert cli.main(["eval", str(travelled)]) == 2
+    finally:
+        travelled.rename(runs.classifier / "model")
+
+
+def test_predict_names_the_class_of_pictures_and_rows(runs: Runs, said: Callable[..., str], tmp_path: Path) -> None:
+    test = load_small_digits(2).test()
+    for number in range(12):
+        save_png(tmp_path / f"{number}.png", test.pixels[number, 0].numpy())
+    rows = "\n".join(",".join(f"{value * 255:.3f}" for value in test.pixels[n].flatten().tolist()) for n in range(12))
+    (tmp_path / "rows.csv").write_text("a,heading\n" + rows + "\n")
+    pictures = [tmp_path / f"{number}.png" for number in range(12)]
+    said("predict", runs.classifier, *pictures, tmp_path / "rows.csv", "--out", tmp_path / "classes.csv")
+    with open(tmp_path / "classes.csv", newline="") as file:
+        found = list(csv.DictReader(file))
+    model_says = [row["class"] for row in found]
+    assert [row["image"] for row in found][10:14] == ["10.png", "11.png", "rows.csv:1", "rows.csv:2"]
+    assert model_says[:12] == model_says[12:]
+    right = sum(int(name) == int(label) for name, label in zip(model_says[:12], test.labels[:12], strict=True))
+    assert right >= 6
+    assert all(0.1 <= float(row["probability"]) <= 1 for row in found)
+    printed = said("predict", runs.classifier / "model", pictures[0])
+    assert "0.png" in printed
+    assert re.search(rf"\b{model_says[0]}\b", printed)
+
+
+def test_shares_and_grey_values_are_told_apart(runs: Runs, said: Callable[..., str], tmp_path: Path) -> None:
+    row = load_small_digits(2).test().pixels[0].flatten()
+    answers = []
+    for name, values in (("one", row), ("all", row * 255)):
+        path = tmp_path / f"{name}.csv"
+        path.write_text(",".join(f"{value:.6f}" for value in values.tolist()))
+        answers.append(said("predict", runs.classifier, path).replace(f"{name}.csv", "").split())
+    assert answers[0] == answers[1]
+
+
+def test_predict_redraws_digits(runs: Runs, said: Callable[..., str], tmp_path: Path) -> None:
+    test = load_digits().test()
+    first = save_png(tmp_path / "one.png", test.pixels[0, 0].numpy())
+    (tmp_path / "other").mkdir()
+    second = save_png(tmp_path / "other" / "one.png", test.pixels[500, 0].numpy())
+    said("predict", runs.autoencoder, first, second, "--out", tmp_path / "new" / "redrawn")
+    written = sorted(path.name for path in (tmp_path / "new" / "redrawn").iterdir())
+    assert written == ["one-2.png", "one.png"]
+    with Image.open(tmp_path / "new" / "redrawn" / "one.png") as picture:
+        assert (picture.mode, picture.size) == ("L", (28, 28))
+
+
+def corrupt(folder: Path) -> Path:
+    whole = save_png(folder / "whole.png", np.random.default_rng(0).random((8, 8))).read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    return folder / "cut.png"
+
+
+def coloured(folder: Path) -> Path:
+    return save_png(folder / "colour.png", np.zeros((8, 8, 3)))
+
+
+def large(folder: Path) -> Path:
+    return save_png(folder / "large.png", np.zeros((9, 8)))
+
+
+def written(name: str, text: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        (folder / name).write_text(text)
+        return folder / name
+
+    return make
+
+
+PICTURES: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "a picture cut short": (corrupt, r"IMAGES must be readable pictures, got .*cut\.png, which is damaged .*"),
+    "no picture": (written("a.png", "text"), r"IMAGES must be readable pictures, got .*a\.png, which is damaged .*"),
+    "wrong channel count": (coloured, r"IMAGES must be pictures with 1 channel.s., got .*colour\.png with 3; save .*"),
+    "wrong size": (large, r"IMAGES must be 8 x 8 pixels, got .*large\.png with 8 x 9; resize it"),
+    "no file": (lambda folder: folder / "none.png", r"IMAGES must be files, got .*none\.png, which is not there; .*"),
+    "a short row": (written("a.csv", "1,2,3"), r"IMAGES must be rows of 64 .*a\.csv, line 1: 3 numbers; .*"),
+    "words": (written("a.csv", "0," * 63 + "0\n" + "0," * 63 + "x"), r".*a\.csv, line 2: something that is no .*"),
+    "large numbers": (written("a.csv", "0," * 63 + "256"), r"IMAGES must be numbers from 0 to 255, got .*"),
+    "an empty table": (written("a.csv", ""), r"IMAGES must be rows of 64 numbers, got .*a\.csv, which has none; .*"),
+}  # fmt: skip
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Runs a command that must be refused in one line; the line without the program's name."""
+    capsys.readouterr()
+    assert cli.main([str(argument) for argument in arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    return printed.err.removeprefix("elegans-gnn: ").rstrip("\n")
+
+
+@pytest.mark.parametrize("case", PICTURES)
+def test_bad_pictures_cost_one_line_and_nothing_is_written(
+    case: str, runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make, message = PICTURES[case]
+    out = tmp_path / "out.csv"
+    assert re.fullmatch(message, refused(capsys, "predict", runs.classifier, make(tmp_path), "--out", out))
+    assert not out.exists()
+
+
+def test_nothing_existing_is_overwritten(runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = save_png(tmp_path / "a.png", np.zeros((8, 8)))
+    (tmp_path / "out.csv").write_text("mine")
+    line = refused(capsys, "predict", runs.classifier, picture, "--out", tmp_path / "out.csv")
+    assert re.fullmatch(r"--out must be new, got .*out\.csv, which exists; choose another", line)
+    assert (tmp_path / "out.csv").read_text() == "mine"
+    digit = save_png(tmp_path / "b.png", np.zeros((28, 28)))
+    assert refused(capsys, "predict", runs.autoencoder, digit).startswith("--out must be a new folder")
+
+
+def other_graph(runs: Runs, folder: Path) -> Path:
+    """The run's checkpoint with another graph of the same size in it."""
+    plain = torch.load(runs.classifier / "best.ckpt", weights_only=True)
+    null = random_connectome("degree-preserving", like=load_connectome("varshney2011"), seed=0)
+    torch.save({**plain, "connectome": null.to_dict()}, folder / "best.ckpt")
+    return folder
+
+
+def damaged(runs: Runs, folder: Path) -> Path:
+    content = (runs.classifier / "best.ckpt").read_bytes()
+    (folder / "best.ckpt").write_bytes(content[: len(content) // 2])
+    return folder
+
+
+def foreign(runs: Runs, folder: Path) -> Path:
+    torch.save({"weights": torch.zeros(3)}, folder / "best.ckpt")
+    return folder
+
+
+def half_a_model(runs: Runs, folder: Path) -> Path:
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).write_bytes((runs.classifier / "model" / name).read_bytes())
+    return folder
+
+
+RUNS: dict[str, tuple[Callable[[Runs, Path], Path], str]] = {
+    "nothing": (lambda runs, folder: folder, "RUN must be a run folder with best.ckpt, or a model folder, got .*"),
+    "another graph": (other_graph, ".*graph.*"),
+    "a damaged checkpoint": (damaged, r"checkpoint must be a readable .*best\.ckpt, which is damaged .*"),
+    "somebody else's": (foreign, r"checkpoint must be a checkpoint of a run, .*something else.*"),
+    "half a model": (half_a_model, r"folder must be one with connectome\.json, got .*, which lacks it; .*"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RUNS)
+def test_bad_runs_cost_one_line(case: str, runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make, message = RUNS[case]
+    line = refused(capsys, "eval", make(runs, tmp_path))
+    assert re.fullmatch(message, line), line
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--part", "train"], "part must be one of test, validation, got 'train'; .*"),
+        (["--data", "mnist5k"], r"--data must be images with 1 channel\(s\) and 8 x 8 pixels, got 1 and 28 x 28; .*"),
+        (["--fold", "9"], "fold must be 0 to 4, got 9; .*"),
+        (["--data", "nothing"], "data must be mnist5k, .*no such folder.*"),
+    ],
+)
+def test_other_data_must_fit(options: list[str], message: str, runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "eval", runs.classifier, *options)
+    assert re.fullmatch(message, line), line

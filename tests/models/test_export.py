@@ -1,0 +1,61 @@
+"""Exported models compute what the models compute, at another batch size than they were exported with."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from elegans_gnn import ElegansAutoencoder, ElegansClassifier
+from elegans_gnn.models import export_onnx, export_program
+
+SMALL = {"encoder_width": 4, "encoder_blocks": 0, "decoder_width": 4, "decoder_blocks": 0, "code": 8}
+
+
+def run_onnx(path, images):
+    runtime = pytest.importorskip("onnxruntime")
+    (output,) = runtime.InferenceSession(str(path)).run(None, {"images": images.numpy()})
+    return torch.from_numpy(output)
+
+
+def test_autoencoder_in_onnxruntime(tiny, tmp_path, unchecked_shapes):
+    pytest.importorskip("onnx")
+    torch.manual_seed(0)
+    model = ElegansAutoencoder(tiny, steps=2, outputs=["F"], **SMALL)
+    path = export_onnx(model, tmp_path / "model.onnx", torch.rand(3, 1, 28, 28))
+    images = torch.rand(5, 1, 28, 28)
+    assert torch.allclose(run_onnx(path, images), model.eval()(images), atol=1e-4)
+    with pytest.raises(ValueError, match=r"path must be new, got .*model.onnx, which exists"):
+        export_onnx(model, path, torch.rand(3, 1, 28, 28))
+
+
+def test_classifier_in_onnxruntime(tiny, tmp_path, unchecked_shapes):
+    pytest.importorskip("onnx")
+    torch.manual_seed(0)
+    model = ElegansClassifier(tiny, 4, width=4, blocks=0, image_size=8, steps=3, edge_channels=True, norm="layer")
+    path = export_onnx(model, tmp_path / "model.onnx", torch.rand(2, 3, 8, 8))
+    images = torch.rand(7, 3, 8, 8)
+    assert torch.allclose(run_onnx(path, images), model.eval()(images), atol=1e-4)
+
+
+def test_programs_hold_standard_operations_only(tiny, unchecked_shapes):
+    torch.manual_seed(0)
+    model = ElegansClassifier(tiny, 4, width=4, blocks=0, image_size=8, steps=3, reduce="mean", gap="diffusive")
+    with pytest.raises(ValueError, match=r"example must be a batch of at least 2, got \[1, 3, 8, 8\]; repeat it"):
+        export_program(model, torch.rand(1, 3, 8, 8))
+    program = export_program(model, torch.rand(1, 3, 8, 8), dynamic_batch=False)
+    assert not any("elegans_gnn" in str(node.target) for node in program.graph.nodes)
+    assert model.training
+    images = torch.rand(1, 3, 8, 8)
+    assert torch.allclose(program.module()(images), model.eval()(images), atol=1e-5)
+
+
+def test_the_tensor_network_exports_with_its_operators_and_not_to_onnx(tiny, tmp_path, unchecked_shapes):
+    pytest.importorskip("onnx")
+    torch.manual_seed(0)
+    model = ElegansClassifier(tiny, 4, width=4, blocks=0, image_size=8, core="tensor-network").eval()
+    images = torch.rand(5, 3, 8, 8)
+    program = export_program(model, images[:3])
+    assert torch.allclose(program.module()(images), model(images), atol=1e-5)
+    with pytest.raises(ValueError, match="model must be made of operations that ONNX has, got one with a tensor network"):
+        export_onnx(model, tmp_path / "model.onnx", images)
+    assert not (tmp_path / "model.onnx").exists()

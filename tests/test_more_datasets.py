@@ -1,0 +1,202 @@
+"""The five folds of small digits, Fashion-MNIST and CIFAR-100 in their own file formats, and pictures from files."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import struct
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.datasets import CIFAR100
+
+from elegans_gnn.datasets import (
+    load_cifar100,
+    load_digits,
+    load_fashion_mnist,
+    load_images,
+    load_small_digits,
+    read_images,
+    write_images,
+)
+from elegans_gnn.errors import DataUnavailableError
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """No network, at once; the addresses that were asked for."""
+    asked = []
+
+    def refuse(request: urllib.request.Request, *_: object, **__: object) -> None:
+        asked.append(request.full_url)
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    return asked
+
+
+def keys(pixels: torch.Tensor) -> list[bytes]:
+    return [image.numpy().tobytes() for image in pixels]
+
+
+def test_folds_are_stratified_disjoint_and_cover_everything() -> None:
+    tests, totals = [], torch.bincount(load_whole()[1])
+    for fold in range(5):
+        source = load_small_digits(fold)
+        train, validation, test = source.train(), source.validation(), source.test()
+        assert len(train.labels) + len(validation.labels) + len(test.labels) == 1797
+        assert len(test.labels) in (359, 360)
+        for part, share in ((train, 0.7), (validation, 0.1), (test, 0.2)):
+            assert part.pixels.shape[1:] == (1, 8, 8)
+            assert (float(part.pixels.min()), float(part.pixels.max())) == (0.0, 1.0)
+            counts = torch.bincount(part.labels, minlength=10)
+            assert torch.all((counts - share * totals).abs() <= 2), (fold, counts)
+        tests.append(test)
+    labels = torch.cat([part.labels for part in tests])
+    assert torch.bincount(labels).tolist() == torch.bincount(load_whole()[1]).tolist()
+    every = [key for part in tests for key in keys(part.pixels)]
+    assert sorted(every) == sorted(keys(load_whole()[0]))
+
+
+def load_whole() -> tuple[torch.Tensor, torch.Tensor]:
+    from sklearn.datasets import load_digits as whole
+
+    data = whole()
+    return torch.from_numpy(data.images.astype(np.float32))[:, None] / 16, torch.from_numpy(data.target)
+
+
+def test_parts_of_a_fold_share_no_image_and_stay_the_same() -> None:
+    source = load_small_digits(1)
+    parts = [set(keys(part().pixels)) for part in (source.train, source.validation, source.test)]
+    # Two of the 1,797 scans might be equal; none are.
+    assert sum(map(len, parts)) == 1797
+    assert not parts[0] & parts[1]
+    assert not (parts[0] | parts[1]) & parts[2]
+    digest = hashlib.sha256(source.test().labels.numpy().tobytes() + source.test().pixels.numpy().tobytes())
+    assert digest.hexdigest()[:16] == "ec2db75f70a5e5df"
+    assert set(keys(load_small_digits(2).test().pixels)) != parts[2]
+
+
+@pytest.mark.parametrize("fold", [-1, 5])
+def test_there_are_five_folds(fold: int) -> None:
+    with pytest.raises(ValueError, match=f"fold must be 0 to 4, got {fold}"):
+        load_small_digits(fold)
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+
+
+def test_fashion_mnist_from_disk(tmp_path: Path, offline: list[str]) -> None:
+    folder = tmp_path / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for kind, count in (("train", 40), ("t10k", 10)):
+        pictures = generator.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        (folder / f"{kind}-images-idx3-ubyte").write_bytes(idx_bytes(pictures))
+        (folder / f"{kind}-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(count) % 10))
+    source = load_images("fashion-mnist", tmp_path)
+    assert (source.name, source.classes[0], source.classes[9]) == ("fashion-mnist", "T-shirt", "ankle boot")
+    assert [len(part().labels) for part in (source.train, source.validation, source.test)] == [36, 4, 10]
+    assert source.test().labels.tolist() == list(range(10))
+    assert torch.equal((source.test().pixels[:, 0] * 255).round().to(torch.uint8), torch.from_numpy(pictures))
+    assert offline == []
+    # MNIST's files have the same names: one data set is not taken for the other.
+    with pytest.raises(DataUnavailableError, match="MNIST is not in .*put its files"):
+        load_digits("mnist", tmp_path)
+    (folder / "t10k-labels-idx1-ubyte").write_bytes(b"half")
+    with pytest.raises(ValueError, match="t10k-labels-idx1-ubyte an idx file of labels, got another format or a part"):
+        load_fashion_mnist(tmp_path)
+
+
+def test_fashion_mnist_offline_says_which_files_go_where(tmp_path: Path, offline: list[str]) -> None:
+    with pytest.raises(DataUnavailableError) as caught:
+        load_fashion_mnist(tmp_path)
+    assert str(caught.value) == (
+        f"Fashion-MNIST is not in {tmp_path} and could not be downloaded; put its files train-images-idx3-ubyte, "
+        "train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte into "
+        f"{tmp_path / 'FashionMNIST' / 'raw'}"
+    )
+    assert offline
+
+
+def write_cifar100(root: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """Files in CIFAR-100's own format; torchvision is told their sums, as it knows those of the real ones."""
+    folder = root / "cifar-100-python"
+    folder.mkdir(parents=True)
+    pictures = np.random.default_rng(0).integers(0, 256, (220, 3, 32, 32), dtype=np.uint8)
+    contents: dict[str, object] = {"meta": {"fine_label_names": [f"class {number}" for number in range(100)]}}
+    for name, rows in (("train", range(200)), ("test", range(200, 220))):
+        contents[name] = {"data": pictures[rows].reshape(len(rows), -1), "fine_labels": [row % 100 for row in rows]}
+    sums = {}
+    for name, content in contents.items():
+        (folder / name).write_bytes(pickle.dumps(content))
+        sums[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
+    monkeypatch.setattr(CIFAR100, "train_list", [["train", sums["train"]]])
+    monkeypatch.setattr(CIFAR100, "test_list", [["test", sums["test"]]])
+    monkeypatch.setattr(CIFAR100, "meta", {**CIFAR100.meta, "md5": sums["meta"]})
+    return pictures
+
+
+def test_cifar100_from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: list[str]) -> None:
+    pictures = torch.from_numpy(write_cifar100(tmp_path, monkeypatch))
+    source = load_images("cifar100", tmp_path)
+    assert len(source.classes) == 100
+    train, validation, test = source.train(), source.validation(), source.test()
+    assert [len(part.labels) for part in (train, validation, test)] == [180, 20, 20]
+    assert torch.equal((test.pixels * 255).round().to(torch.uint8), pictures[200:])
+    assert validation.labels.tolist() == list(range(80, 100))
+    assert offline == []
+    path = tmp_path / "cifar-100-python" / "train"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(
+        DataUnavailableError, match=r"incomplete or damaged .*CIFAR-100's MD5 sums.*cifar-100-python\.tar"
+    ):
+        load_cifar100(tmp_path)
+    path.unlink()
+    with pytest.raises(DataUnavailableError, match="incomplete or damaged"):
+        load_cifar100(tmp_path)
+
+
+def test_cifar100_offline_says_which_files_go_where(tmp_path: Path, offline: list[str]) -> None:
+    with pytest.raises(DataUnavailableError) as caught:
+        load_cifar100(tmp_path)
+    assert str(caught.value) == (
+        f"CIFAR-100 is not in {tmp_path} and could not be downloaded; unpack cifar-100-python.tar.gz there, "
+        f"so that {tmp_path / 'cifar-100-python' / 'train'} exists"
+    )
+    assert offline
+
+
+def test_pictures_come_back_as_they_were_written(tmp_path: Path) -> None:
+    pixels = torch.randint(0, 256, (3, 1, 5, 5), generator=torch.Generator().manual_seed(0)) / 255
+    written = write_images(pixels, ["one.png", "one.png", "many.csv:3"], tmp_path / "out")
+    assert [path.name for path in written] == ["one.png", "one-2.png", "many-csv-3.png"]
+    names, found = read_images(written, 1, 5)
+    assert names == [path.name for path in written]
+    assert torch.allclose(found, pixels, atol=1e-6)
+    with pytest.raises(FileExistsError):
+        write_images(pixels, ["a", "b", "c"], tmp_path / "out")
+
+
+def test_colours_are_channels_first_and_a_palette_counts_as_colours(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    Image.fromarray(values).save(tmp_path / "colour.png")
+    Image.fromarray(values).quantize(64).save(tmp_path / "palette.png")
+    _, found = read_images([tmp_path / "colour.png", tmp_path / "palette.png"], 3, 4)
+    assert torch.allclose(found[0], torch.from_numpy(values).permute(2, 0, 1) / 255, atol=1e-6)
+    assert torch.allclose(found[1], found[0], atol=0.2)
+    with pytest.raises(ValueError, match=r"pictures with 1 channel\(s\), got .*palette.png with 3"):
+        read_images([tmp_path / "palette.png"], 1, 4)
+
+
+def test_rows_of_a_table_are_pictures(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,b,c,d\n0,51,102,255\n\n255,0,0,0\n")
+    names, found = read_images([tmp_path / "a.csv"], 1, 2)
+    assert names == ["a.csv:1", "a.csv:2"]
+    assert torch.allclose(found[0, 0], torch.tensor([[0.0, 0.2], [0.4, 1.0]]))

@@ -1,0 +1,176 @@
+"""Augmentation: geometry against formulas, and each image's change a function of seed, epoch and image alone."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from elegans_gnn.datasets import Images, ImageSource, ink
+from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, TrainingBatches, TrainingConfig
+from elegans_gnn.training.augment import Augmentation, cut_out, mirrored, warped
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def affine(count: int = 1, **parts: float) -> Tensor:
+    """Rows with some of angle, scale, shear, down and right set, in units of the largest."""
+    rows = torch.zeros(count, 5)
+    for name, value in parts.items():
+        rows[:, ("angle", "scale", "shear", "down", "right").index(name)] = value
+    return rows
+
+
+def flat(count: int = 1) -> Tensor:
+    return torch.zeros(count, 2, 5, 5)
+
+
+def blob(row: float, column: float, size: int = 28) -> Tensor:
+    """A smooth spot, whose centre of mass is where it was put."""
+    line = torch.arange(size, dtype=torch.float32)
+    picture = torch.exp(-((line[:, None] - row) ** 2 + (line[None, :] - column) ** 2) / 8)
+    return picture[None, None]
+
+
+def centre(picture: Tensor) -> tuple[float, float]:
+    line = torch.arange(picture.shape[-1], dtype=torch.float32)
+    mass = picture[0, 0] / picture.sum()
+    return float((mass.sum(1) * line).sum()), float((mass.sum(0) * line).sum())
+
+
+def test_nothing_drawn_changes_nothing() -> None:
+    picture = torch.rand(3, 2, 28, 28, generator=generator())
+    assert torch.allclose(warped(picture, affine(3), flat(3)), picture, atol=1e-5)
+
+
+def test_a_move_is_in_pixels_down_and_right() -> None:
+    picture = torch.rand(1, 1, 28, 28, generator=generator())
+    moved = warped(picture, affine(down=1.0, right=-0.5), flat())
+    # Two of 28 pixels down, one to the left; what comes in is background.
+    assert torch.allclose(moved[..., 2:, :27], picture[..., :26, 1:], atol=1e-5)
+    assert float(moved[..., :2, :].abs().max()) < 1e-6
+
+
+def test_smaller_images_move_less() -> None:
+    picture = torch.rand(1, 1, 14, 14, generator=generator())
+    assert torch.allclose(warped(picture, affine(down=1.0), flat())[..., 1:, :], picture[..., :13, :], atol=1e-5)
+
+
+def test_a_turn_is_fifteen_degrees_to_the_left_about_the_middle() -> None:
+    before = (13.5, 13.5 + 8)
+    after = centre(warped(blob(*before), affine(angle=1.0), flat()))
+    angle = math.radians(15)
+    expected = (13.5 - 8 * math.sin(angle), 13.5 + 8 * math.cos(angle))
+    assert after == pytest.approx(expected, abs=0.05)
+
+
+def test_a_scale_is_about_the_middle() -> None:
+    row, column = centre(warped(blob(13.5, 13.5 + 4), affine(scale=1.0), flat()))
+    assert (row, column) == pytest.approx((13.5, 13.5 + 4 * 1.15), abs=0.02)
+
+
+def test_a_shear_slants_and_keeps_the_rows() -> None:
+    row, column = centre(warped(blob(13.5 + 8, 13.5), affine(shear=1.0), flat()))
+    assert row == pytest.approx(13.5 + 8, abs=0.3)
+    assert abs(column - 13.5) == pytest.approx(8 * 0.15, abs=0.3)
+
+
+def test_an_even_bend_is_a_move_and_an_uneven_one_is_smooth() -> None:
+    picture = torch.rand(1, 1, 28, 28, generator=generator())
+    even = flat()
+    even[:, 0] = 1.0  # the pixel is fetched one below: the picture goes up
+    assert torch.allclose(warped(picture, affine(), even)[..., :27, :], picture[..., 1:, :], atol=1e-5)
+    ramp = torch.linspace(0, 1, 28).expand(1, 1, 28, 28).contiguous()
+    bent = warped(ramp, affine(), torch.randn(1, 2, 5, 5, generator=generator()))[..., 3:-3, 3:-3]
+    steps = bent.diff(dim=-2).abs()
+    # Neighbouring rows are displaced almost equally: no tears of a pixel (1/27 of the ramp).
+    assert 0 < float(steps.max()) < 1 / 27
+
+
+def test_mirror_and_hole() -> None:
+    picture = torch.arange(1.0, 10.0).reshape(1, 1, 3, 3).repeat(2, 1, 1, 1)
+    once = mirrored(picture, torch.tensor([True, False]))
+    assert once[0, 0, 0].tolist() == [3, 2, 1]
+    assert torch.equal(once[1], picture[1])
+    holed = cut_out(picture, torch.tensor([[0, 0], [1, 2]]), 2)
+    assert holed[0, 0].tolist() == [[0, 2, 3], [4, 5, 6], [7, 8, 9]]
+    assert holed[1, 0].tolist() == [[1, 0, 0], [4, 0, 0], [7, 8, 9]]
+    assert cut_out(picture, torch.zeros(2, 2, dtype=torch.int64), 0) is picture
+
+
+def drawn(config: TrainingConfig, images: Images, index: Tensor, seed: int = 0) -> Tensor:
+    binary = isinstance(config, AutoencoderConfig)
+    change = Augmentation(config, len(images.pixels), images.pixels.shape[-1], generator(seed), binary=binary)
+    return change(images.pixels, index)
+
+
+@pytest.mark.parametrize("kind", ["none", "shift", "strong", "crop-flip"])
+@pytest.mark.parametrize("config_type", [AutoencoderConfig, ClassifierConfig])
+def test_an_image_changes_the_same_way_in_whatever_batch(
+    kind: str, config_type: type[TrainingConfig], digits: ImageSource
+) -> None:
+    images = digits.validation()
+    config = config_type(augment=kind, shift=2, cutout=4)
+    whole = drawn(config, images, torch.arange(40))
+    assert torch.equal(drawn(config, images, torch.tensor([7, 31, 2])), whole[[7, 31, 2]])
+    other = drawn(config, images, torch.arange(40), seed=1)
+    assert torch.equal(whole, other) == (kind == "none")
+    values = set(whole.unique().tolist())
+    assert (values == {0.0, 1.0}) == (config_type is AutoencoderConfig)
+
+
+def test_strong_takes_its_share_and_shifts_the_others(digits: ImageSource) -> None:
+    images = digits.train()
+    index = torch.arange(2000)
+    kept = ink(images.pixels[index])
+    changed = drawn(AutoencoderConfig(augment="strong", augment_share=0.3, shift=0), images, index)
+    share = float((changed != kept).flatten(1).any(dim=1).float().mean())
+    assert share == pytest.approx(0.3, abs=0.04)
+    none = drawn(AutoencoderConfig(augment="strong", augment_share=0.0, shift=0), images, index)
+    assert torch.equal(none, kept)
+
+
+def test_ink_is_cut_at_varying_heights(digits: ImageSource) -> None:
+    """Some of the warped digits are fatter and some thinner than at the usual cut."""
+    images = digits.train()
+    index = torch.arange(500)
+    change = Augmentation(AutoencoderConfig(augment="strong", augment_share=1.0), 3600, 28, generator(), binary=True)
+    grey = warped(images.pixels[index], change.affine[index], change.elastic[index])
+    amount = change(images.pixels, index).sum(dim=(1, 2, 3)) - ink(grey).sum(dim=(1, 2, 3))
+    assert float((amount > 0).float().mean()) > 0.3
+    assert float((amount < 0).float().mean()) > 0.3
+
+
+def test_the_order_of_the_images_does_not_depend_on_the_augmentation(digits: ImageSource) -> None:
+    images = digits.validation()
+    common: dict[str, Any] = {"steps": 2, "batch_size": 50, "shift": 0}
+    labels = [
+        torch.cat([batch[1] for batch in TrainingBatches(images, ClassifierConfig(augment=kind, **common))])
+        for kind in ("shift", "strong", "crop-flip")
+    ]
+    assert torch.equal(labels[0], labels[1])
+    assert torch.equal(labels[0], labels[2])
+
+
+@pytest.mark.parametrize("kind", ["shift", "strong", "crop-flip"])
+def test_processes_share_each_batch(kind: str, digits: ImageSource) -> None:
+    images = digits.validation()
+    common: dict[str, Any] = {"steps": 9, "batch_size": 100, "augment": kind, "shift": 1}
+    whole = list(TrainingBatches(images, ClassifierConfig(**common)))
+    config = ClassifierConfig(devices=2, **common)
+    halves = [list(TrainingBatches(images, config, rank=lambda rank=rank: rank)) for rank in (0, 1)]
+    for (pixels, labels), first, second in zip(whole, *halves, strict=True):
+        assert torch.equal(pixels, torch.cat([first[0], second[0]]))
+        assert torch.equal(labels, torch.cat([first[1], second[1]]))
+        assert len(first[1]) == 50
+
+
+def test_more_processes_than_images_are_refused(digits: ImageSource) -> None:
+    few = Images(*(column[:3] for column in digits.validation()))
+    with pytest.raises(ValueError, match="devices must be at most 3, the training images, got 4"):
+        TrainingBatches(few, ClassifierConfig(devices=4))
