@@ -53,8 +53,9 @@ types: $(VENV)/dev ## mypy
 examples: $(VENV)/dev ## every example in smoke mode
 	for script in examples/*.py; do echo "$$script --smoke"; $(BIN)/python $$script --smoke || exit 1; done
 
-bench: $(VENV)/dev ## the benchmark of the sparse aggregation
-	$(BIN)/python benchmarks/aggregate.py
+bench: $(VENV)/dev ## the benchmark of the sparse aggregation, figures and pictures into runs/benchmark
+	$(BIN)/python benchmarks/aggregate.py --parts main grid overhead threads fly scaling \
+		--json runs/benchmark/aggregate.json --plots runs/benchmark
 
 clean: ## remove the environment and build products, never runs/
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

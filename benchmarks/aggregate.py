@@ -50,6 +50,7 @@ def main() -> None:
         print(f"\n== {name}")
         results[name] = parts[name](arguments)
     if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
@@ -99,7 +100,7 @@ def gate() -> None:
         found = forward_backward(candidate, x, weight, grad)()
         for a, b, state in zip(found, expected, (True, True, False), strict=True):
             a = candidate.from_layout(a, x.shape) if state else a
-            error = float((a.detach().double() - b).abs().max() / b.abs().max())
+            error = float((a.detach().double() - b.detach()).abs().max() / b.detach().abs().max())
             if not error < 1e-5:
                 sys.exit(f"the gate is red: {candidate.name} is off by {error:.1e}; no figures")
     print("the gate is green: all candidates equal the reference to 1e-5")
@@ -176,20 +177,24 @@ def threads(arguments: argparse.Namespace) -> object:
     adjacency = worm()
     x, weight, grad = inputs(adjacency, *((4, 16) if arguments.smoke else (128, 1024)))
     step = forward_backward(Candidate("ours", lambda x, w: ops.aggregate(x, w, adjacency)), x, weight, grad)
-    before = torch.get_num_threads()
-
-    def with_threads(count: int) -> Callable[[], object]:
-        def run() -> object:
-            torch.set_num_threads(count)
-            return step()
-
-        return run
-
-    seconds = interleaved({"1": with_threads(1), "2": with_threads(2)}, repeats=arguments.repeats)
-    torch.set_num_threads(before)
+    seconds = _one_and_two_threads(step, arguments.repeats)
     result = {"speed-up": ratio(seconds["1"], seconds["2"]), **{name: summary(t) for name, t in seconds.items()}}
     print(json.dumps(result, indent=2))
     return result
+
+
+def _one_and_two_threads(step: Callable[[], object], repeats: int) -> dict[str, list[float]]:
+    """Seconds with one thread and with two, in turns."""
+    before = torch.get_num_threads()
+
+    def run(count: int) -> object:
+        torch.set_num_threads(count)
+        return step()
+
+    try:
+        return interleaved({"1": partial(run, 1), "2": partial(run, 2)}, repeats=repeats)
+    finally:
+        torch.set_num_threads(before)
 
 
 def fly(arguments: argparse.Namespace) -> object:
@@ -214,17 +219,21 @@ def fly(arguments: argparse.Namespace) -> object:
         rate["forward + backward"] = 2 * edges / medians[OURS]
         row = {"neurons": neurons, "edges": edges, "median_ms": medians, "rows per ms": rate}
         row["of index_select's rate"] = rate["forward + backward"] / rate["index_select"]
-        row["extra bytes"] = peak_extra_bytes(steps[OURS]) if DEVICE == "cpu" else None
+        row["extra bytes"] = extra = peak_extra_bytes(steps[OURS]) if DEVICE == "cpu" else None
+        row["extra / (y + gradients)"] = extra and round(extra / (4 * (2 * x.numel() + edges)), 3)
         print(json.dumps(row, indent=2))
         rows.append(row)
     return rows
 
 
+Curves = dict[str, dict[int, dict[str, float]]]
+
+
 def scaling(arguments: argparse.Namespace) -> object:
-    """Milliseconds against features, batch, and edges; with pictures where a folder is given."""
+    """Milliseconds with one thread and with two against features, batch and edges; pictures in the given folder."""
     adjacency = worm()
     small = arguments.smoke
-    curves: dict[str, dict[int, float]] = {"features (B=8)": {}, "batch (F=64)": {}, "edges (B=1, F=32)": {}}
+    curves: Curves = {"features (B=8)": {}, "batch (F=64)": {}, "edges (B=1, F=32)": {}}
     for features in (1, 16) if small else (1, 4, 16, 64, 256, 1024, 4096):
         curves["features (B=8)"][features] = _ours(adjacency, 8, features)
     for batch in (1, 4) if small else (1, 4, 16, 64, 256):
@@ -237,21 +246,24 @@ def scaling(arguments: argparse.Namespace) -> object:
     return curves
 
 
-def _ours(adjacency: SparseAdjacency, batch: int, features: int) -> float:
+def _ours(adjacency: SparseAdjacency, batch: int, features: int) -> dict[str, float]:
     x, weight, grad = inputs(adjacency, batch, features)
     step = forward_backward(Candidate("ours", lambda x, w: ops.aggregate(x, w, adjacency)), x, weight, grad)
-    return summary(interleaved({"ours": step}, repeats=5)["ours"])["median_ms"]
+    seconds = _one_and_two_threads(step, repeats=5)
+    return {f"threads: {count}": summary(times)["median_ms"] for count, times in seconds.items()}
 
 
-def plot(curves: dict[str, dict[int, float]], folder: Path) -> None:
+def plot(curves: Curves, folder: Path) -> None:
     from matplotlib import pyplot
 
     folder.mkdir(parents=True, exist_ok=True)
     figure, axes = pyplot.subplots(1, len(curves), figsize=(4 * len(curves), 3), layout="constrained")
     for axis, (name, points) in zip(axes, curves.items(), strict=True):
-        axis.loglog(list(points), list(points.values()), marker="o")
+        for label in next(iter(points.values())):
+            axis.loglog(list(points), [point[label] for point in points.values()], marker="o", label=label)
         axis.set_xlabel(name)
         axis.set_ylabel("forward + backward, ms")
+    axes[0].legend()
     figure.savefig(folder / "aggregate_scaling.png", dpi=120)
 
 

@@ -15,6 +15,9 @@ from elegans_gnn.ops import _buffers
 
 Step = Callable[[], object]
 
+# Asked once: the question takes a microsecond, too long inside what is timed.
+_GPU = torch.cuda.is_available()
+
 
 def interleaved(steps: Mapping[str, Step], *, repeats: int, warmup: int = 2) -> dict[str, list[float]]:
     """Seconds of each step, taken in turns so that a disturbance hits all of them."""
@@ -34,7 +37,7 @@ def interleaved(steps: Mapping[str, Step], *, repeats: int, warmup: int = 2) -> 
 
 def synchronize() -> None:
     """Wait for the GPU, where there is one."""
-    if torch.cuda.is_available():
+    if _GPU:
         torch.cuda.synchronize()
 
 

@@ -95,7 +95,10 @@ def _csr(adjacency: SparseAdjacency) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def _pyg(adjacency: SparseAdjacency) -> Callable[[Tensor, Tensor], Tensor]:
-    from torch_geometric.nn import MessagePassing
+    with warnings.catch_warnings():
+        # Said of PyG's own code while it is imported.
+        warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated")
+        from torch_geometric.nn import MessagePassing
 
     class Weighted(MessagePassing):
         def forward(self, x: Tensor, edge_index: Tensor, weight: Tensor) -> Tensor:

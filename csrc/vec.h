@@ -21,6 +21,12 @@ struct bf16 {
 struct f16 {
     uint16_t bits;
 };
+// GCC 12 knows the type _Float16 in C++ on x86 only.
+#if defined(__aarch64__)
+typedef __fp16 native_f16;
+#else
+typedef _Float16 native_f16;
+#endif
 
 // Sums of half-precision values are formed in float.
 template <class S> struct Accumulator { using type = float; };
@@ -96,7 +102,7 @@ INLINE void store(f16 *p, Floats v) {
 __attribute__((noinline)) Floats load(const f16 *p) {
     Floats v;
     for (int i = 0; i < 16; i++) {
-        _Float16 h;
+        native_f16 h;
         memcpy(&h, p + i, 2);
         v[i] = static_cast<float>(h);
     }
@@ -104,7 +110,7 @@ __attribute__((noinline)) Floats load(const f16 *p) {
 }
 __attribute__((noinline)) void store(f16 *p, Floats v) {
     for (int i = 0; i < 16; i++) {
-        _Float16 h = static_cast<_Float16>(v[i]);
+        native_f16 h = static_cast<native_f16>(v[i]);
         memcpy(p + i, &h, 2);
     }
 }
@@ -148,12 +154,12 @@ INLINE void store_one(bf16 *p, float v) {
     p->bits = static_cast<uint16_t>(v != v ? (bits >> 16) | 0x40 : (bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 INLINE float load_one(const f16 *p) {
-    _Float16 h;
+    native_f16 h;
     memcpy(&h, p, 2);
     return static_cast<float>(h);
 }
 INLINE void store_one(f16 *p, float v) {
-    _Float16 h = static_cast<_Float16>(v);
+    native_f16 h = static_cast<native_f16>(v);
     memcpy(p, &h, 2);
 }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 
 from elegans_gnn._shapes import Float
@@ -51,10 +52,11 @@ def aggregate(
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         y, _ = _Transformable.apply(*_raw(x, weight), *graph, reduce, backend)
         return y.view(x.shape)
-    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
-        return _Eager.apply(x, weight, graph, reduce, backend)
-    y, _ = _contract.aggregate_forward(*_raw(x, weight), *graph, reduce, backend)
-    return y.view(x.shape)
+    wanted = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    # Inside a dual_level too, where torch then refuses tangents instead of losing them.
+    if wanted or forward_ad._current_level >= 0:
+        return _Eager.apply(x, weight, (graph, reduce, backend))
+    return _eager_forward(x, weight, (graph, reduce, backend))[0]
 
 
 def _raw(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,6 +67,26 @@ def _raw(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return batched.flatten(3) if batched.dim() > 3 else batched.unsqueeze(3), weight
 
 
+# The index tensors, the reduce and the backend of a call.
+_Call = tuple[Graph, str, str]
+
+
+def _direct(backend: str, *tensors: Tensor) -> bool:
+    """Whether the native kernels may take the tensors as they are: without views and dispatcher, a quarter of the
+    time of a small call.
+    """
+    whole = backend == "native" and tensors[0].numel() > 0 and all(map(Tensor.is_contiguous, tensors))
+    return whole and _contract.plain(*tensors)
+
+
+def _eager_forward(x: Tensor, weight: Tensor, call: _Call) -> tuple[Tensor, Tensor]:
+    graph, reduce, backend = call
+    if _direct(backend, x, weight):
+        return _backends.implementation(backend).forward(x, weight, graph, reduce)
+    y, winner = _contract.aggregate_forward(*_raw(x, weight), *graph, reduce, backend)
+    return y.view(x.shape), winner
+
+
 class _Eager(torch.autograd.Function):
     """Ties the two raw operators together in eager mode, with one node in the autograd graph.
 
@@ -72,12 +94,12 @@ class _Eager(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, graph: Graph, reduce: str, backend: str) -> Tensor:
-        y, winner = _contract.aggregate_forward(*_raw(x, weight), *graph, reduce, backend)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, call: _Call) -> Tensor:
+        y, winner = _eager_forward(x, weight, call)
         # The inputs themselves, not views of them: only so is a later change in place noticed.
         ctx.save_for_backward(x, weight, winner)
-        ctx.graph, ctx.reduce, ctx.backend = graph, reduce, backend
-        return y.view(x.shape)
+        ctx.call = call
+        return y
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
@@ -87,15 +109,18 @@ class _Eager(torch.autograd.Function):
 
 def _eager_gradients(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
     x, weight, winner = ctx.saved_tensors
+    need_x, need_weight, _ = ctx.needs_input_grad
+    graph, reduce, backend = ctx.call
+    if _direct(backend, grad_y, x, weight):
+        kernels = _backends.implementation(backend)
+        grad_x, grad_weight = kernels.backward(grad_y, x, weight, winner, graph, reduce, need_x, need_weight)
+        return grad_x if need_x else None, grad_weight if need_weight else None, None
     states, weights = _raw(x, weight)
-    grad_x, grad_weight = _gradients(ctx, grad_y.reshape(states.shape), states, weights, winner, ctx.graph)
-    return (
-        None if grad_x is None else grad_x.view(x.shape),
-        None if grad_weight is None else grad_weight.view(weight.shape),
-        None,
-        None,
-        None,
-    )
+    grad_x, grad_weight = _contract.aggregate_backward(
+        grad_y.reshape(states.shape), states, weights, winner.view(states.shape) if reduce == "max" else winner,
+        *graph, reduce, backend, need_x, need_weight,
+    )  # fmt: skip
+    return grad_x.view(x.shape) if need_x else None, grad_weight.view(weight.shape) if need_weight else None, None
 
 
 _eager_gradients_once = once_differentiable(_eager_gradients)
@@ -128,19 +153,12 @@ class _Transformable(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_y: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, rowptr, col, perm, colptr, row, csc_perm, winner = ctx.saved_tensors
-        graph = Graph(rowptr, col, perm, colptr, row, csc_perm)
-        return *_gradients(ctx, grad_y, x, weight, winner, graph), *[None] * 8
-
-
-def _gradients(
-    ctx: Any, grad_y: Tensor, x: Tensor, weight: Tensor, winner: Tensor, graph: Graph
-) -> tuple[Tensor | None, Tensor | None]:
-    need_x, need_weight = ctx.needs_input_grad[:2]
-    grad_x, grad_weight = _contract.aggregate_backward(
-        grad_y, x, weight, winner, *graph, ctx.reduce, ctx.backend, need_x, need_weight
-    )
-    return grad_x if need_x else None, grad_weight if need_weight else None
+        x, weight, *graph, winner = ctx.saved_tensors
+        need_x, need_weight = ctx.needs_input_grad[:2]
+        grad_x, grad_weight = _contract.aggregate_backward(
+            grad_y, x, weight, winner, *graph, ctx.reduce, ctx.backend, need_x, need_weight
+        )
+        return grad_x if need_x else None, grad_weight if need_weight else None, *[None] * 8
 
 
 def _validate(x: Tensor, weight: Tensor, adjacency: SparseAdjacency, reduce: str) -> None:

@@ -1,4 +1,7 @@
-"""The aggregation on the CPU in C++: csrc/ through a plain C interface."""
+"""The aggregation on the CPU in C++: csrc/ through a plain C interface.
+
+Contiguous tensors may also come in the shapes that `aggregate` takes: outputs then have these shapes too.
+"""
 
 from __future__ import annotations
 
@@ -71,15 +74,19 @@ def _call(
     reduce: str,
 ) -> None:
     """Describe the call in one block of integers, and run it."""
-    x = _unit_stride(x)
-    batch, neurons, channels, inner = x.shape
-    edges, weight_channels = weight.shape
-    grad = grad if grad is None else _unit_stride(grad)
-    grad_fields: tuple[int, ...] = (0, 0, 0, 0) if grad is None else (grad.data_ptr(), *grad.stride()[:3])
+    whole = x.is_contiguous() and weight.is_contiguous() and (grad is None or grad.is_contiguous())
+    if not whole:
+        x, grad = _unit_stride(x), grad if grad is None else _unit_stride(grad)
+    shape = _whole_shape(x, weight) if whole else x.shape
+    strides = (shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3])
+    weight_channels = weight.shape[1] if weight.dim() == 2 else 1
+    grad_fields: tuple[int, ...] = (0, 0, 0, 0)
+    if grad is not None:
+        grad_fields = (grad.data_ptr(), *(strides if whole else grad.stride()[:3]))
     block = _pack(
         _REDUCE[reduce], _DTYPE[x.dtype], _DTYPE[weight.dtype], schedule, instruction_set, torch.get_num_threads(),
-        batch, neurons, channels, inner, edges, weight_channels,
-        x.data_ptr(), *x.stride()[:3], *grad_fields, weight.data_ptr(), *weight.stride(), winner.data_ptr(),
+        *shape, weight.shape[0], weight_channels, x.data_ptr(), *(strides if whole else x.stride()[:3]), *grad_fields,
+        weight.data_ptr(), *((weight_channels, 1) if whole else weight.stride()), winner.data_ptr(),
         0 if y is None else y.data_ptr(),
         0 if grad_x is None else grad_x.data_ptr(),
         0 if grad_weight is None else grad_weight.data_ptr(),
@@ -88,6 +95,13 @@ def _call(
     status = function(block)  # type: ignore[operator]
     if status:
         raise RuntimeError(f"the native aggregation failed: {_STATUS[status]}")
+
+
+def _whole_shape(x: Tensor, weight: Tensor) -> tuple[int, int, int, int]:
+    """[B, N, C, K] of contiguous states in any shape that `aggregate` takes; C = 1 where channels share a weight."""
+    batch, neurons = (1, x.shape[0]) if x.dim() == 2 else x.shape[:2]
+    channels = weight.shape[1] if weight.dim() == 2 else 1
+    return batch, neurons, channels, x.numel() // (batch * neurons * channels)
 
 
 def _unit_stride(x: Tensor) -> Tensor:

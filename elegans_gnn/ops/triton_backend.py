@@ -16,7 +16,8 @@ from elegans_gnn.ops import triton_kernels as kernels
 from elegans_gnn.ops._graph import REDUCES, Graph
 from elegans_gnn.ops.reference import accumulation_dtype
 
-# Elements of a tile: forward needs occupancy; backward writes one partial weight gradient per tile and edge, so larger.
+# Elements of a tile of 4-byte numbers; half as many of 8 bytes, which would not fit the registers. Forward needs
+# occupancy; backward writes one partial weight gradient per tile and edge, so its tiles are larger.
 _FORWARD_TILE, _BACKWARD_TILE = 1024, 2048
 _MAX_FEATURES = 256
 _MAX_GRID = 2**31 - 1
@@ -46,6 +47,7 @@ def tiling(x: Tensor, weight: Tensor, elements: int) -> Tiling:
     lane_weights = weight.shape[1] > 1 and inner == 1
     channels, inner = (1, channels) if lane_weights else (channels, inner)
     block_k = min(_power_of_two(inner), _MAX_FEATURES)
+    elements = elements * 4 // accumulation_dtype(x.dtype).itemsize
     block_b = min(_power_of_two(batch), max(1, elements // block_k))
     return Tiling(lane_weights, channels, inner, block_b, block_k)
 

@@ -20,9 +20,12 @@ SUM, MEAN, MUL, MAX = (tl.constexpr(code) for code in range(4))
 def _edge_weight(weight, p, c, offs_k, inner, we, wc, LANE_WEIGHTS: tl.constexpr, ACC: tl.constexpr):
     """One weight, or a row [1, BLOCK_K] of them."""
     base = weight + p.to(tl.int64) * we
+    # One return: the compiler, unlike the interpreter, wants one type for all of them.
     if LANE_WEIGHTS:
-        return tl.load(base + offs_k * wc, mask=offs_k < inner, other=0.0).to(ACC)[None, :]
-    return tl.load(base + c * wc).to(ACC)
+        w = tl.load(base + offs_k * wc, mask=offs_k < inner, other=0.0).to(ACC)[None, :]
+    else:
+        w = tl.load(base + c * wc).to(ACC)
+    return w
 
 
 @triton.jit

@@ -38,8 +38,11 @@ def compile_kernel(kernel: Any, dtype: str, capability: int, constants: dict[str
             signature[name] = "*fp32"
         else:
             signature[name] = f"*{dtype}" if name in POINTERS else "i32"
-    # `weight` has stride 1 along edges, so its strides carry no divisibility.
-    aligned = [n for n in kernel.arg_names if n not in constants and n not in ("we", "wc", "neurons", "batch", "edges")]
+    # Numbers that need not be multiples of 16; one weight an edge has stride 1 along edges.
+    free = (
+        ("neurons", "batch", "edges", "wc") if constants["LANE_WEIGHTS"] else ("neurons", "batch", "edges", "we", "wc")
+    )
+    aligned = [name for name in kernel.arg_names if name not in constants and name not in free]
     attributes = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in aligned}
     source = ASTSource(kernel, signature, constexprs=constants, attrs=attributes)
     built = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 4})

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from elegans_gnn import ops
-from tests.ops.cases import GRAPHS, REDUCES, assert_same, graph, inputs, run
+from elegans_gnn.sparse import SparseAdjacency
+from tests.ops.cases import GRAPHS, REDUCES, assert_rounded_once, assert_same, graph, inputs, run
 
 
 @pytest.mark.scatter
@@ -23,6 +24,29 @@ def test_equals_the_reference(name: str, reduce: str, features: tuple[int, ...],
     case = x, weight, grad
     expected = run("reference", adjacency, reduce, *case)
     assert_same(run("torch_scatter", adjacency, reduce, *case), expected, rounding=1e-12)
+
+
+@pytest.mark.scatter
+@pytest.mark.parametrize("reduce", ["sum", "mean", "max"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("float_weight", [False, True])
+def test_lower_precision_is_rounded_once(reduce: str, dtype: torch.dtype, float_weight: bool) -> None:
+    adjacency = graph("worm-like")
+    x, weight, grad = inputs(adjacency, (3, 23, 5), per_channel=False, dtype=dtype)
+    weight = weight.float() if float_weight else weight
+    found = run("torch_scatter", adjacency, reduce, x, weight, grad)
+    exact = run("reference", adjacency, reduce, x.double(), weight.double(), grad.double())
+    for a, b in zip(found, exact, strict=True):
+        assert_rounded_once(a, b)
+
+
+@pytest.mark.scatter
+def test_among_equal_maxima_the_first_edge_gets_the_gradient() -> None:
+    adjacency = SparseAdjacency(torch.tensor([[0, 2, 1], [1, 1, 1]]), 3)
+    result = run(
+        "torch_scatter", adjacency, "max", torch.tensor([[1.0], [4.0], [4.0]]), torch.ones(3), torch.ones(3, 1)
+    )
+    assert result.grad_weight.tolist() == [0, 4, 0]
 
 
 @pytest.mark.scatter
