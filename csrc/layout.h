@@ -8,6 +8,9 @@ namespace {
 
 constexpr int kStripVectors = 4;
 
+// Where a strip holds several samples, packing it is a transposition: so many neurons at a time stay in the nearest cache.
+constexpr int64_t kBlock = 16;
+
 // A tensor [B, N, C, K] with unit stride on its last axis.
 template <class S> struct View {
     S *data;
@@ -24,6 +27,13 @@ struct Strip {
     int vectors;
     bool full;
     Piece pieces[kStripVectors];
+
+    // Whether every lane holds something.
+    bool covered(int64_t lanes) const {
+        bool all = true;
+        for (int i = 0; i < vectors; i++) all = all && pieces[i].samples * pieces[i].lanes == lanes;
+        return all;
+    }
 };
 
 // The cut. With one weight per edge (and channel), a group is a channel and its vectors run over samples and features;
@@ -88,7 +98,7 @@ template <class S, class A>
 void pack(const View<const S> &view, const Strip &strip, int64_t neurons, const A *scale, A *buffer) {
     constexpr int L = Lanes<A>::count;
     const int64_t width = strip.vectors * L;
-    if (!strip.full) memset(buffer, 0, static_cast<size_t>(neurons * width) * sizeof(A));
+    if (!strip.full && !strip.covered(L)) memset(buffer, 0, static_cast<size_t>(neurons * width) * sizeof(A));
     for (int i = 0; strip.full && i < strip.vectors; i++) {
         const S *from = address(view, strip.pieces[i]);
         for (int64_t n = 0; n < neurons; n++) {
@@ -96,17 +106,20 @@ void pack(const View<const S> &view, const Strip &strip, int64_t neurons, const 
             store(buffer + n * width + i * L, scale ? v * scale[n] : v);
         }
     }
-    for (int i = 0; !strip.full && i < strip.vectors; i++) {
-        const Piece &piece = strip.pieces[i];
-        for (int64_t s = 0; s < piece.samples; s++) {
-            const S *from = address(view, piece) + s * view.batch;
-            A *to = buffer + i * L + s * piece.lanes;
-            for (int64_t n = 0; n < neurons; n++) {
-                const A factor = scale ? scale[n] : A(1);
-                for (int64_t k = 0; k < piece.lanes; k++) to[n * width + k] = load_one(from + n * view.neuron + k) * factor;
+    for (int64_t first = 0; !strip.full && first < neurons; first += kBlock)
+        for (int i = 0; i < strip.vectors; i++) {
+            const Piece &piece = strip.pieces[i];
+            const int64_t last = smaller(first + kBlock, neurons);
+            for (int64_t s = 0; s < piece.samples; s++) {
+                const S *from = address(view, piece) + s * view.batch;
+                A *to = buffer + i * L + s * piece.lanes;
+                for (int64_t n = first; n < last; n++) {
+                    const A factor = scale ? scale[n] : A(1);
+                    for (int64_t k = 0; k < piece.lanes; k++)
+                        to[n * width + k] = load_one(from + n * view.neuron + k) * factor;
+                }
             }
         }
-    }
 }
 
 // The way back; T is a storage type, or int32 for winners held in integer lanes of the accumulator's size.
@@ -115,15 +128,17 @@ template <class M> INLINE void assign(int32_t *to, M value) { *to = static_cast<
 
 template <class T, class A> void unpack(const View<T> &view, const Strip &strip, int64_t neurons, int lanes, const A *buffer) {
     const int64_t width = strip.vectors * lanes;
-    for (int i = 0; i < strip.vectors; i++) {
-        const Piece &piece = strip.pieces[i];
-        for (int64_t s = 0; s < piece.samples; s++) {
-            T *to = address(view, piece) + s * view.batch;
-            const A *from = buffer + i * lanes + s * piece.lanes;
-            for (int64_t n = 0; n < neurons; n++)
-                for (int64_t k = 0; k < piece.lanes; k++) assign(to + n * view.neuron + k, from[n * width + k]);
+    for (int64_t first = 0; first < neurons; first += kBlock)
+        for (int i = 0; i < strip.vectors; i++) {
+            const Piece &piece = strip.pieces[i];
+            const int64_t last = smaller(first + kBlock, neurons);
+            for (int64_t s = 0; s < piece.samples; s++) {
+                T *to = address(view, piece) + s * view.batch;
+                const A *from = buffer + i * lanes + s * piece.lanes;
+                for (int64_t n = first; n < last; n++)
+                    for (int64_t k = 0; k < piece.lanes; k++) assign(to + n * view.neuron + k, from[n * width + k]);
+            }
         }
-    }
 }
 
 }  // namespace

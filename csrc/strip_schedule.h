@@ -29,7 +29,9 @@ struct Jobs {
     int64_t strips, parts, count;
 
     explicit Jobs(const Cut &cut) : strips(cut.strips) {
-        int64_t wanted = smaller(ceil_div(cut.strips, kStripsPerJob), kJobs / smaller(kJobs, cut.groups));
+        // A few strips are a job each: two of them already keep two threads busy.
+        int64_t wanted = larger(smaller(cut.strips, kStripsPerJob), ceil_div(cut.strips, kStripsPerJob));
+        wanted = smaller(wanted, kJobs / smaller(kJobs, cut.groups));
         parts = larger<int64_t>(1, wanted);
         count = cut.groups * parts;
     }
