@@ -60,7 +60,7 @@ def measure(comparison: Comparison, arguments: argparse.Namespace) -> dict[str, 
     os.environ["OMP_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(arguments.workers, mp_context=context) as pool:
-        futures = [pool.submit(train, comparison.task, row, settings) for row, settings in wanted]
+        futures = [pool.submit(run, comparison.task, row, settings) for row, settings in wanted]
         for future in track(as_completed(futures), total=len(futures), description=arguments.comparison):
             record["runs"].append(future.result())
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,14 +70,14 @@ def measure(comparison: Comparison, arguments: argparse.Namespace) -> dict[str, 
     return record
 
 
-def train(task: str, row: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def run(task: str, row: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """One run with one thread; its figures on the test part, and under which conditions."""
-    from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, train_model
+    from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, train
 
-    config_class = AutoencoderConfig if task == "autoencoder" else ClassifierConfig
+    config = (AutoencoderConfig if task == "autoencoder" else ClassifierConfig).preset(**settings, threads=1)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        result = train_model(config_class(**settings, threads=1), Path(folder) / "run", progress=False)
+        result = train(config, Path(folder) / "run", progress=False)
     return {
         "row": row,
         "settings": dict(settings),

@@ -30,9 +30,9 @@ class Comparison:
     def settings(self, row: str, seed: int, steps: int | None = None) -> dict[str, Any]:
         """Everything one run is told."""
         changes = dict(self.rows[row])
-        if changes.get("graph") or changes.get("model") == "randomly-wired":
+        if "graph" in changes or "wiring" in changes:
             changes["graph_seed"] = seed
-        if "data" in self.shared and self.shared["data"] == "digits":
+        if self.shared.get("data") == "digits":
             changes["fold"] = seed
         budget = {} if steps is None else {"steps": steps}
         return {**self.shared, **changes, **budget, "seed": seed}
@@ -50,27 +50,52 @@ _CORES: dict[str, dict[str, Any]] = {
     "reservoir": {"core": "reservoir", "channels": 8},
 }
 
+# One recipe for all: that of the headline with fewer steps.
+_RECONSTRUCTION = {"name": "headline", "steps": 600, "validate_every": 100, "ema": 0.998}
+
+_WIRINGS = {f"randomly wired, {wiring}": {"model": "randomly-wired", "wiring": wiring} for wiring in ("er", "ba", "ws")}
+_CLASSIFIERS: dict[str, dict[str, Any]] = {
+    "worm": {},
+    "rewired": {"graph": "degree-preserving"},
+    "no core": {"core": "none"},
+    "vit": {"model": "vit"},
+    "resnet": {"model": "resnet"},
+    **_WIRINGS,
+    "logistic": {"model": "logistic"},
+}
+_LABELS = {
+    "worm": "worm (varshney2011)",
+    "erdos-renyi": "Erdős-Rényi",
+    "barabasi-albert": "Barabási-Albert",
+    "watts-strogatz": "Watts-Strogatz",
+    "degree-preserving": "worm, rewired with its degrees",
+    "rewired": "worm, rewired with its degrees",
+    "frozen": "worm, core frozen as drawn",
+    "random linear": "random linear map, frozen",
+    "learned dense": "learned dense linear map",
+    "no core": "no core: encoder read directly",
+    "no synapses": "worm, all synapses silent",
+    "tensor network": "worm as a tensor network",
+    "reservoir": "worm as a frozen tensor network",
+    "mlp": "MLP autoencoder",
+    "conv": "convolutional autoencoder",
+    "attention": "attention autoencoder",
+    "vit": "small ViT",
+    "resnet": "ResNet",
+    "randomly wired, er": "randomly wired, Erdős-Rényi",
+    "randomly wired, ba": "randomly wired, Barabási-Albert",
+    "randomly wired, ws": "randomly wired, Watts-Strogatz",
+    "logistic": "logistic regression",
+}
+
 COMPARISONS = {
-    "cores": Comparison(
-        "autoencoder",
-        {"steps": 1000},
-        _CORES,
-        labels={
-            "worm": "worm (varshney2011)",
-            "frozen": "worm, core frozen as drawn",
-            "random linear": "random linear map, frozen",
-            "learned dense": "learned dense linear map",
-            "no core": "no core: encoder read directly",
-            "no synapses": "worm, all synapses silent",
-            "tensor network": "worm as a tensor network",
-            "reservoir": "worm as a frozen tensor network",
-        },
-    ),
+    "cores": Comparison("autoencoder", _RECONSTRUCTION, _CORES, labels=_LABELS),
     "autoencoders": Comparison(
         "autoencoder",
-        {"steps": 1000},
+        _RECONSTRUCTION,
         {"worm": {}, **{model: {"model": model} for model in ("mlp", "conv", "attention")}},
+        labels=_LABELS,
     ),
-    "classifiers": Comparison("classifier", {"data": "mnist5k"}, {}),
-    "digits": Comparison("classifier", {"data": "digits"}, {}),
+    "classifiers": Comparison("classifier", {"name": "demo", "data": "mnist5k"}, _CLASSIFIERS, seeds=3, labels=_LABELS),
+    "digits": Comparison("classifier", {"name": "headline", "data": "digits"}, _CLASSIFIERS, labels=_LABELS),
 }

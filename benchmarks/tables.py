@@ -11,7 +11,7 @@ from comparisons import Comparison
 from scipy import stats
 
 # The first figure of a task is the one whose differences are tested.
-FIGURES = {"autoencoder": ("accuracy", "f1", "bce", "ssim"), "classifier": ("accuracy", "nll")}
+FIGURES = {"autoencoder": ("accuracy", "f1", "bce", "ssim"), "classifier": ("accuracy", "cross_entropy")}
 _LEVEL = 0.95
 
 

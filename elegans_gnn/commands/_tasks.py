@@ -100,6 +100,7 @@ HELP = {
     "connectome": "which wiring diagram, see `elegans-gnn connectome list`",
     "graph": "original, or a random graph drawn like it, such as watts-strogatz",
     "graph_seed": "of the random graph",
+    "wiring": "of the randomly wired baseline: ws, er or ba",
     "core": "message-passing, frozen, tensor-network, reservoir, none, silent, dense or random",
     "backbone": "a model of torchvision, or timm/NAME, whose head becomes the connectome",
     "weights": "of the backbone, such as DEFAULT",

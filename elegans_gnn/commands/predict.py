@@ -40,13 +40,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     """Read everything, answer, and only then write."""
     from elegans_gnn.datasets import read_images
-    from elegans_gnn.training.evaluation import open_run, picture_shape
+    from elegans_gnn.training.evaluation import open_run
 
     out: Path | None = options.out
     if out is not None and out.exists():
         raise invalid("--out", "new", f"{out}, which exists", "choose another")
     opened = open_run(options.path)
-    names, pixels = read_images(options.images, *picture_shape(opened))
+    if not opened.size:
+        remedy = "give the run's folder, which knows the size of its images"
+        raise invalid("RUN", "a model that takes pictures of one size", f"{options.path}, which takes any", remedy)
+    names, pixels = read_images(options.images, opened.channels, opened.size)
     if opened.task == "classifier":
         return _classes(opened, names, pixels, out)
     return _redrawn(opened, names, pixels, out)

@@ -35,7 +35,7 @@ class TrainingConfig:
         width, depth: size of a baseline or of the classifier's stem, 0 for its own default.
         connectome: name of a shipped connectome.
         graph: ``"original"``, or a model of :func:`elegans_gnn.random_connectome` drawn like the connectome.
-        graph_seed: of that random graph.
+        graph_seed: of that random graph, or of a randomly wired baseline.
         core: what carries the signal, see :func:`elegans_gnn.models.build_core`.
         channels, inputs, outputs: see :class:`elegans_gnn.models.ElegansAutoencoder`.
         core_steps, keep: of :class:`elegans_gnn.nn.RecurrentCore`.
@@ -252,6 +252,7 @@ class ClassifierConfig(TrainingConfig):
         data: ``"mnist5k"``, ``"mnist"``, ``"digits"``, ``"fashion-mnist"``, ``"cifar10"``, ``"cifar100"``, or a folder
             with files in MNIST's format.
         fold: which fifth of ``"digits"`` is the test part, 0 to 4.
+        wiring: of the model ``"randomly-wired"``: ``"ws"``, ``"er"`` or ``"ba"``, drawn with `graph_seed`.
         label_smoothing: share of the target that is spread over all classes.
         backbone: a model of torchvision or ``"timm/NAME"`` whose head becomes the connectome; ``""`` for none.
         weights: of the backbone, as torchvision names them, such as ``"DEFAULT"``; ``""`` for random ones.
@@ -264,6 +265,7 @@ class ClassifierConfig(TrainingConfig):
     presets = CLASSIFIER
 
     fold: int = 0
+    wiring: str = "ws"
     label_smoothing: float = 0.0
     backbone: str = ""
     weights: str = ""
@@ -281,7 +283,9 @@ class ClassifierConfig(TrainingConfig):
 
     def model_arguments(self) -> dict[str, Any]:
         """Keywords of the model after the connectome; its classes and image size come from the data."""
-        size = self.size_arguments()
+        size: dict[str, Any] = self.size_arguments()
+        if self.model == "randomly-wired":
+            return {**size, "wiring": self.wiring, "wiring_seed": self.graph_seed}
         if self.model != "elegans":
             return size
         if self.depth:

@@ -32,12 +32,15 @@ class Run:
         task: ``"autoencoder"`` or ``"classifier"``.
         config: of the run; None for a model that travelled alone.
         classes: names of a classifier's classes.
+        channels, size: of its images; size 0 for a backbone that travelled alone and takes any.
     """
 
     model: nn.Module
     task: str
     config: TrainingConfig | None
     classes: tuple[str, ...]
+    channels: int
+    size: int
 
 
 def open_run(path: Path | str) -> Run:
@@ -51,12 +54,16 @@ def open_run(path: Path | str) -> Run:
         model: nn.Module = from_pretrained(path)
         task = "classifier" if hasattr(model, "num_classes") else "autoencoder"
         named = _read_classes(path / CLASSES) if task == "classifier" else ()
-        return Run(model, task, None, named)
+        taken: Any = model
+        return Run(model, task, None, named, taken.in_channels, taken.image_size)
     if not path.is_file() and not (path / "best.ckpt").is_file():
         remedy = "give a folder that elegans-gnn train wrote"
         raise invalid("RUN", "a run folder with best.ckpt, or a model folder", path, remedy)
     opened = open_checkpoint(path)
-    return Run(opened.model, opened.config.task, opened.config, opened.classes)
+    shape = opened.shape
+    return Run(
+        opened.model, opened.config.task, opened.config, opened.classes, shape["in_channels"], shape["image_size"]
+    )
 
 
 def _read_classes(path: Path) -> tuple[str, ...]:
@@ -118,15 +125,6 @@ def reconstructions(run: Run, pixels: Tensor) -> Tensor:
     return torch.cat([torch.sigmoid(run.model(ink(batch))) for batch in pixels.split(_BATCH)])
 
 
-def picture_shape(run: Run) -> tuple[int, int]:
-    """Channels and size of the pictures a model takes."""
-    model: Any = run.model
-    size = model.image_size
-    if size is None:  # a convolutional backbone takes any: what it was trained on decides
-        size = 32
-    return int(model.in_channels), int(size)
-
-
 def _check_classes(run: Run, source: ImageSource) -> None:
     model: Any = run.model
     if model.num_classes != len(source.classes):
@@ -135,8 +133,7 @@ def _check_classes(run: Run, source: ImageSource) -> None:
 
 
 def _check_shape(run: Run, images: Images) -> None:
-    model: Any = run.model
     channels, height = images.pixels.shape[1:3]
-    if model.image_size is not None and (channels, height) != (model.in_channels, model.image_size):
-        expected = f"images with {model.in_channels} channel(s) and {model.image_size} x {model.image_size} pixels"
+    if run.size and (channels, height) != (run.channels, run.size):
+        expected = f"images with {run.channels} channel(s) and {run.size} x {run.size} pixels"
         raise invalid("--data", expected, f"{channels} and {height} x {height}", "choose the run's own data")

@@ -20,6 +20,8 @@ def without_chatter() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="Experiment logs directory .* exists", module="lightning")
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists", module="lightning")
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is deprecated", module="lightning")
+        # A frozen backbone is in evaluation mode by intention.
+        warnings.filterwarnings("ignore", message="Found .* module.s. in eval mode", module="lightning")
         # The metrics have been gathered from all processes by then.
         warnings.filterwarnings("ignore", message="It is recommended to use .self.log.*sync_dist", module="lightning")
         # After a run's folder was moved: the path of the best checkpoint is looked up in the folder itself.

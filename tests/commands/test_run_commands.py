@@ -143,6 +143,25 @@ def test_predict_redraws_digits(runs: Runs, said: Callable[..., str], tmp_path: 
         assert (picture.mode, picture.size) == ("L", (28, 28))
 
 
+def test_a_run_on_a_backbone_goes_all_the_way(
+    said: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trained frozen on grey digits, evaluated, asked; its model folder takes any size and says so."""
+    config = ClassifierConfig(
+        data="digits", backbone="resnet18", frozen=True, steps=2, validate_every=2, batch_size=8, threads=1, ema=0.0
+    )
+    threads = torch.get_num_threads()
+    folder = train_classifier(config, tmp_path / "run", progress=False).folder
+    torch.set_num_threads(threads)
+    test = json.loads((folder / "summary.json").read_text())["test"]
+    assert json.loads(said("eval", folder, "--json"))["figures"] == pytest.approx(test, abs=1e-5)
+    found = json.loads(said("eval", folder / "model", "--data", "digits", "--json"))
+    assert found["figures"] == pytest.approx(test, abs=1e-5)
+    picture = save_png(tmp_path / "a.png", np.zeros((8, 8)))
+    assert "a.png" in said("predict", folder, picture)
+    assert "which takes any; give the run's folder" in refused(capsys, "predict", folder / "model", picture)
+
+
 def corrupt(folder: Path) -> Path:
     whole = save_png(folder / "whole.png", np.random.default_rng(0).random((8, 8))).read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
