@@ -30,7 +30,7 @@ CONDA_NAME = {
 # pip brings its own; a conda environment must list them.
 CONDA_ONLY = {"pip", "cmake", "cxx-compiler", "ninja"}
 # Where the module is not called like its distribution.
-DISTRIBUTION = {"sklearn": "scikit-learn", "torch_scatter": "torch-scatter"}
+DISTRIBUTION = {"sklearn": "scikit-learn", "torch_scatter": "torch-scatter", "yaml": "pyyaml"}
 
 
 def project_table() -> dict[str, Any]:
