@@ -51,7 +51,7 @@ _CORES: dict[str, dict[str, Any]] = {
 }
 
 # One recipe for all: that of the headline with fewer steps.
-_RECONSTRUCTION = {"name": "headline", "steps": 600, "validate_every": 100, "ema": 0.998}
+_RECONSTRUCTION = {"name": "headline", "steps": 400, "validate_every": 100, "ema": 0.998}
 
 _WIRINGS = {f"randomly wired, {wiring}": {"model": "randomly-wired", "wiring": wiring} for wiring in ("er", "ba", "ws")}
 _CLASSIFIERS: dict[str, dict[str, Any]] = {
@@ -96,6 +96,6 @@ COMPARISONS = {
         {"worm": {}, **{model: {"model": model} for model in ("mlp", "conv", "attention")}},
         labels=_LABELS,
     ),
-    "classifiers": Comparison("classifier", {"name": "demo", "data": "mnist5k"}, _CLASSIFIERS, seeds=3, labels=_LABELS),
-    "digits": Comparison("classifier", {"name": "headline", "data": "digits"}, _CLASSIFIERS, labels=_LABELS),
+    "classifiers": Comparison("classifier", {"name": "demo", "data": "mnist5k", "steps": 500}, _CLASSIFIERS, seeds=3, labels=_LABELS),
+    "digits": Comparison("classifier", {"name": "demo", "data": "digits"}, _CLASSIFIERS, labels=_LABELS),
 }
