@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.nn.tensor_network._activations import ACTIVATIONS
 from elegans_gnn.nn.tensor_network._execute import PlanRunner
 from elegans_gnn.nn.tensor_network._plan import Plan, make_plan
-from elegans_gnn.nn.tensor_network._stage import ACTIVATIONS
-from elegans_gnn.nn.tensor_network._visits import Arithmetic
+from elegans_gnn.nn.tensor_network._visits import Arithmetic, wants_reference
 from elegans_gnn.nn.tensor_network.readout import Readout
 from elegans_gnn.nn.tensor_network.recurrence import check_merge, merge_outputs, recurrent_plans, scatter_states
 from elegans_gnn.nn.tensor_network.rules import DEFAULT_ORDER
@@ -247,6 +247,10 @@ class TensorNetwork(nn.Module):
         self, runner: PlanRunner, rows: Tensor, size: tuple[int, int] | None, carried: Tensor | None = None
     ) -> Float[Tensor, "row neuron feature"]:
         """Run a plan on folded input."""
+        if wants_reference():
+            from elegans_gnn.nn.tensor_network.reference import reference_outputs  # it builds on this module
+
+            return reference_outputs(self, runner.plan, rows, size, carried)
         wide = (
             rows.to(torch.promote_types(rows.dtype, torch.float32))
             if torch.is_autocast_enabled(rows.device.type)
