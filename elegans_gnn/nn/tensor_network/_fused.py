@@ -34,6 +34,8 @@ from elegans_gnn.nn.tensor_network._stage import (
 from elegans_gnn.nn.tensor_network._visits import LIBRARY
 
 NOTHING, BOUNDARIES, ARGUMENTS = 0, 1, 2
+_Shape = tuple[int, int, int]
+_StageShapes = tuple[_Shape, _Shape, _Shape]
 _ARGUMENTS = (
     "Tensor x, Tensor? carried, Tensor weight, Tensor bias, Tensor edge_weight, Tensor? rows, Tensor inputs, "
     "Tensor[] programs"
@@ -144,7 +146,7 @@ def _first_inputs(x: Tensor, carried: Tensor | None, inputs: Tensor) -> Tensor:
     return first if carried is None or not len(inputs) else torch.cat([first, carried], 1).index_select(1, inputs)
 
 
-def _shapes(samples: int, feature: int, first: int, layout: list[int]) -> list[tuple[tuple[int, int, int], ...]]:
+def _shapes(samples: int, feature: int, first: int, layout: list[int]) -> list[_StageShapes]:
     """Of each stage's products, taps and carry, as they lie in memory; `first` counts the inputs of stage 0."""
     shapes, inputs = [], first
     for begin in range(0, len(layout), FIELDS):
@@ -160,9 +162,7 @@ def _kept_parts(keep: int, stateless: bool) -> tuple[bool, bool, bool]:
     return keep == ARGUMENTS, keep != NOTHING, keep != NOTHING and not stateless
 
 
-def _kept_shapes(
-    shapes: list[tuple[tuple[int, int, int], ...]], settings: Settings, stateless: bool
-) -> list[tuple[int, int, int]]:
+def _kept_shapes(shapes: list[_StageShapes], settings: Settings, stateless: bool) -> list[_Shape]:
     """What lies in the block that stays, one after the other."""
     wanted = _kept_parts(settings.keep, stateless)
     return [shape for stage in shapes for shape, want in zip(stage, wanted, strict=True) if want]
@@ -269,7 +269,7 @@ def _values(
 ) -> list[tuple[Tensor, Tensor, Tensor | None]]:
     """For each stage its units' inputs, its program's carry (sums need its shape only), and the products if kept."""
     given, carry = _first_inputs(x, carried, inputs), _carry(x, carried)
-    shapes = _shapes(*x.shape, given.shape[1], settings.layout)
+    shapes = _shapes(x.shape[0], x.shape[1], given.shape[1], settings.layout)
     left = iter(cut(kept, _kept_shapes(shapes, settings, stateless)))
     found = []
     for _, _, onward in shapes:

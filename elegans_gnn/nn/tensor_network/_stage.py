@@ -62,17 +62,12 @@ def stages_of(
     sizes = layout[::FIELDS]
     parts = [part if rows is None else part.index_select(0, rows) for part in (weight, bias)]
     weights, biases = (part.split_with_sizes(sizes) for part in parts)
-    return [
-        Stage(
-            *layout[FIELDS * k : FIELDS * k + 2],
-            layout[FIELDS * k + 2 : FIELDS * k + 5],
-            layout[FIELDS * k + 5],
-            weights[k],
-            biases[k],
-            *programs[2 * k : 2 * k + 2],
-        )
-        for k in range(len(sizes))
-    ]
+    stages = []
+    for k in range(len(sizes)):
+        units, normed, *exports, loads_input = layout[FIELDS * k : FIELDS * (k + 1)]
+        loads, code = programs[2 * k : 2 * k + 2]
+        stages.append(Stage(units, normed, exports, loads_input, weights[k], biases[k], loads, code))
+    return stages
 
 
 @dataclass
@@ -102,18 +97,18 @@ def stage_forward(
     """From the units' products to taps, carry and finished states, written into `exports` [R, ., F]."""
     activation, axis = ACTIVATIONS[settings.activation], _row_axis(flow.given)
     for first, count in _blocks(products.numel(), flow.x.shape[0]):
-        z, _ = _normalise(products.narrow(axis, first, count), stage, settings, 1 - axis)
+        z, _ = _normalise(_block(products, axis, first, count), stage, settings, 1 - axis)
         made = buffer(z, z.shape)
         activation.into(z, made)
         BACKENDS[settings.backend].forward(
-            [_input(flow.x, stage, first, count), flow.carry.narrow(0, first, count), _by_rows(made, axis)],
+            [_input(flow.x, stage, first, count), _block(flow.carry, 0, first, count), _by_rows(made, axis)],
             edge_weight,
             stage.loads,
             stage.code,
             settings.fuse,
             settings.norm,
             settings.eps,
-            [part.narrow(0, first, count) for part in exports],
+            [_block(part, 0, first, count) for part in exports],
         )
 
 
@@ -134,19 +129,19 @@ def stage_backward(
     grad_products, grad_carry = buffer(products, products.shape), buffer(flow.x, flow.carry.shape)
     neurons = [stage.loads_input, flow.carry.shape[1], stage.units]
     for first, count in _blocks(products.numel(), samples):
-        z, factor = _normalise(products.narrow(axis, first, count), stage, settings, 1 - axis)
+        z, factor = _normalise(_block(products, axis, first, count), stage, settings, 1 - axis)
         made = z
         if not stateless or activation.from_result:
             made = buffer(z, z.shape)
             activation.into(z, made)
         given = _input(flow.x, stage, first, count)
         grad_input = given.new_empty((count, stage.loads_input, feature))
-        grad_made = grad_products.narrow(axis, first, count)
+        grad_made = _block(grad_products, axis, first, count)
         grad_edges = BACKENDS[settings.backend].backward(
-            [part.narrow(0, first, count) for part in out],
-            [] if stateless else [given, flow.carry.narrow(0, first, count), _by_rows(made, axis)],
+            [_block(part, 0, first, count) for part in out],
+            [] if stateless else [given, _block(flow.carry, 0, first, count), _by_rows(made, axis)],
             edge_weight,
-            [grad_input, grad_carry.narrow(0, first, count), _by_rows(grad_made, axis)],
+            [grad_input, _block(grad_carry, 0, first, count), _by_rows(grad_made, axis)],
             neurons,
             weighted,
             stage.loads,
@@ -156,7 +151,7 @@ def stage_backward(
             settings.eps,
         )
         if stage.loads_input:
-            grads.x.narrow(0, first, count).add_(grad_input[:, 0])
+            _block(grads.x, 0, first, count).add_(grad_input[:, 0])
         if weighted:
             grads.edge_weight += grad_edges
         activation.gradient(grad_made, z, made)
@@ -172,6 +167,11 @@ def _blocks(numbers: int, samples: int) -> Iterator[tuple[int, int]]:
         yield first, min(size, samples - first)
 
 
+def _block(tensor: Tensor, axis: int, first: int, count: int) -> Tensor:
+    """A block's rows; all of them is the common case, and saves the view."""
+    return tensor if count == tensor.shape[axis] else tensor.narrow(axis, first, count)
+
+
 def _row_axis(given: Tensor) -> int:
     """Products lie as [R, n, F] if the units share one input, otherwise as [n, R, F]."""
     return 0 if given.shape[1] == 1 else 1
@@ -184,7 +184,9 @@ def _by_rows(products: Tensor, row_axis: int) -> Tensor:
 
 def _input(x: Tensor, stage: Stage, first: int, count: int) -> Tensor:
     """The network's input as a program loads it, or nothing."""
-    return x.narrow(0, first, count).unsqueeze(1).narrow(1, 0, 1 if stage.loads_input else 0)
+    if not stage.loads_input:
+        return x.new_empty((count, 0, x.shape[1]))
+    return _block(x, 0, first, count).unsqueeze(1)
 
 
 def products_shape(samples: int, units: int, inputs: int, feature: int) -> tuple[int, int, int]:

@@ -96,8 +96,8 @@ def backward(
     grad_weight = torch.zeros_like(edge_weight, dtype=_working(edge_weight.dtype))
     for position in reversed(range(len(index.waves))):
         wave = index.waves[position]
-        for grad, (places, slots) in zip(grads_out, wave.exports, strict=True):
-            state_grad.index_add_(1, slots, grad.index_select(1, places).to(state_grad.dtype))
+        for given, (places, slots) in zip(grads_out, wave.exports, strict=True):
+            state_grad.index_add_(1, slots, given.index_select(1, places).to(state_grad.dtype))
         if linear:
             into = torch.cat([wave.fuse[1], wave.add[1]])
             state_grad.index_add_(1, into, state_grad.index_select(1, torch.cat([wave.fuse[0], wave.add[0]])))

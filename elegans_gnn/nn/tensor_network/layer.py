@@ -115,13 +115,11 @@ class TensorNetwork(nn.Module):
         super().__init__()
         _check_sizes(dim, num_heads, head_dim, kernel_size)
         _check_fuse(fuse, unit_norm, allow_overflow)
+        _check_activation(activation)
         check_merge(recurrence)
         self.connectome = connectome if len(connectome.kind_names) < 2 else connectome.merged()
         self.dim, self.fuse, self.unit_norm, self.kernel_size = dim, fuse, unit_norm, kernel_size
-        self.recompute, self.recurrence = recompute, recurrence
-        if isinstance(activation, str) and activation not in ACTIVATIONS:
-            raise unknown_name("activation", activation, ACTIVATIONS)
-        self.activation = activation
+        self.recompute, self.recurrence, self.activation = recompute, recurrence, activation
         self.rules: dict[str, Any] = {
             "order": order,
             "reapply": tuple(reapply),
@@ -131,18 +129,7 @@ class TensorNetwork(nn.Module):
         norm = "layer" if unit_norm else "rms" if fuse == "normalized-mul" else "none"
         self.arithmetic = Arithmetic("add" if fuse == "add" else "mul", norm, EPS)
         self.schedule = self._compile()
-        groups = unit_groups(self.connectome, units)
-        if recurrence is None:
-            plans = [make_plan(self.schedule, groups)]
-        else:
-            plans = recurrent_plans(lambda carried: self._compile(outputs="all", carried=carried), groups)
-        self.units = NeuronUnits(
-            first_use(groups, [stage.neurons for plan in plans for stage in plan.stages]),
-            dim,
-            diagonal=units == "diagonal",
-            shared=units.startswith("shared"),
-            kernel_size=kernel_size,
-        )
+        plans = self._add_units(units)
         self.edge_weight = nn.Parameter(torch.ones(self.connectome.num_edges)) if edge_weights else None
         self.readout = Readout(
             readout,
@@ -155,11 +142,24 @@ class TensorNetwork(nn.Module):
             eps=EPS,
         )
         self._runners = nn.ModuleList(self._make_runner(plan) for plan in plans)
-        motors = np.isin(plans[0].outputs, self.schedule.outputs)
-        self.outputs = plans[0].outputs[motors]
-        if self.schedule.silent:
-            silent = ", ".join(f"{relation} {count}" for relation, count in self.schedule.silent)
-            _log.warning("synapses that never fire, because their source has no state when visited: %s", silent)
+        self.outputs = plans[0].outputs[np.isin(plans[0].outputs, self.schedule.outputs)]
+        _report_silent(self.schedule)
+
+    def _add_units(self, units: str) -> list[Plan]:
+        """Plans for the items of a sequence (or the one for single inputs), and the units that they apply."""
+        groups = unit_groups(self.connectome, units)
+        if self.recurrence is None:
+            plans = [make_plan(self.schedule, groups)]
+        else:
+            plans = recurrent_plans(lambda carried: self._compile(outputs="all", carried=carried), groups)
+        self.units = NeuronUnits(
+            first_use(groups, [stage.neurons for plan in plans for stage in plan.stages]),
+            self.dim,
+            diagonal=units == "diagonal",
+            shared=units.startswith("shared"),
+            kernel_size=self.kernel_size,
+        )
+        return plans
 
     def _compile(self, *, outputs: str = "motor", carried: ArrayLike | None = None) -> Schedule:
         return Schedule.compile(
@@ -278,6 +278,23 @@ class TensorNetwork(nn.Module):
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, fuse={self.fuse}, unit_norm={self.unit_norm}, {self.schedule!r}"
+
+
+def _report_silent(schedule: Schedule) -> None:
+    """Name the synapses without effect once, by relation; Python shows a logged warning unless told otherwise."""
+    if schedule.silent:
+        counts = ", ".join(f"{relation} {count}" for relation, count in schedule.silent)
+        _log.warning(
+            "%d synapses never fire, because their source has no state when they are visited: %s (see order= and "
+            "schedule.summary(); logging.getLogger('elegans_gnn').setLevel('ERROR') hides this)",
+            schedule.num_silent,
+            counts,
+        )
+
+
+def _check_activation(activation: str | Callable[[Tensor], Tensor]) -> None:
+    if isinstance(activation, str) and activation not in ACTIVATIONS:
+        raise unknown_name("activation", activation, ACTIVATIONS)
 
 
 def _check_fuse(fuse: str, unit_norm: bool, allow_overflow: bool) -> None:
