@@ -59,20 +59,20 @@ def backward(
     given = [_unit_stride(grad) for grad in grads_out]
     laid = [_unit_stride(source) for source in sources]
     weight = edge_weight.contiguous()
-    grad_weight = torch.zeros(weight.shape if need_weight else (0,), dtype=torch.float64)
+    grad_weight = torch.zeros(weight.shape, dtype=torch.float64) if need_weight else None
     made = [(0, 0, 0) if grad is None or not grad.numel() else (grad.data_ptr(), *grad.stride()[:2]) for grad in grads]
     head = _head(given[0], weight, loads, code, fuse, norm, eps)
     found = [column for part in zip(*made, strict=True) for column in part]
-    address = grad_weight.data_ptr() if need_weight and grad_weight.numel() else 0
+    address = 0 if grad_weight is None else _address(grad_weight)
     _run("backward", given[0].dtype, *head, *_layout(laid), *_layout(given), *found, *neurons, address)
-    return grad_weight.to(edge_weight.dtype)
+    return edge_weight.new_empty(0) if grad_weight is None else grad_weight.to(edge_weight.dtype)
 
 
 def _head(
     like: Tensor, weight: Tensor, loads: Tensor, code: Tensor, fuse: str, norm: str, eps: float
 ) -> tuple[int | float, ...]:
     rows, _, feature = like.shape
-    program = (rows, feature, len(loads), len(code), _address(loads), _address(code))
+    program = (rows, feature, loads.shape[0], code.shape[0], _address(loads), _address(code))
     return (*program, _address(weight), _FUSE[fuse], _NORM[norm], eps)
 
 
