@@ -15,7 +15,8 @@ from torch.utils.checkpoint import checkpoint
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.nn.tensor_network._activations import ACTIVATIONS
-from elegans_gnn.nn.tensor_network._fused import ARGUMENTS, BOUNDARIES, NOTHING, run_network
+from elegans_gnn.nn.tensor_network._fused import run_network
+from elegans_gnn.nn.tensor_network._kept import ARGUMENTS, BOUNDARIES, NOTHING
 from elegans_gnn.nn.tensor_network._plan import Plan
 from elegans_gnn.nn.tensor_network._stage import Settings
 from elegans_gnn.nn.tensor_network._visits import Arithmetic, choose_backend, visits

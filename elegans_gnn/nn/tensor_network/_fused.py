@@ -18,6 +18,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from elegans_gnn.nn.tensor_network._kept import (
+    first_carry,
+    first_inputs,
+    kept_parts,
+    kept_shapes,
+    kept_values,
+    stage_shapes,
+)
 from elegans_gnn.nn.tensor_network._memory import buffer, cut
 from elegans_gnn.nn.tensor_network._stage import (
     FIELDS,
@@ -33,9 +41,6 @@ from elegans_gnn.nn.tensor_network._stage import (
 )
 from elegans_gnn.nn.tensor_network._visits import LIBRARY
 
-NOTHING, BOUNDARIES, ARGUMENTS = 0, 1, 2
-_Shape = tuple[int, int, int]
-_StageShapes = tuple[_Shape, _Shape, _Shape]
 _ARGUMENTS = (
     "Tensor x, Tensor? carried, Tensor weight, Tensor bias, Tensor edge_weight, Tensor? rows, Tensor inputs, "
     "Tensor[] programs"
@@ -141,33 +146,6 @@ class _Transformable(torch.autograd.Function):
         return *wanted, *[None] * (3 + len(ctx.programs))
 
 
-def _first_inputs(x: Tensor, carried: Tensor | None, inputs: Tensor) -> Tensor:
-    first = x.unsqueeze(1)
-    return first if carried is None or not len(inputs) else torch.cat([first, carried], 1).index_select(1, inputs)
-
-
-def _shapes(samples: int, feature: int, first: int, layout: list[int]) -> list[_StageShapes]:
-    """Of each stage's products, taps and carry, as they lie in memory; `first` counts the inputs of stage 0."""
-    shapes, inputs = [], first
-    for begin in range(0, len(layout), FIELDS):
-        units, _, taps, carry = layout[begin : begin + 4]
-        products = products_shape(samples, units, inputs, feature)
-        shapes.append((products, (taps, samples, feature), (samples, carry, feature)))
-        inputs = taps
-    return shapes
-
-
-def _kept_parts(keep: int, stateless: bool) -> tuple[bool, bool, bool]:
-    """Whether products, taps and carry stay for the backward pass."""
-    return keep == ARGUMENTS, keep != NOTHING, keep != NOTHING and not stateless
-
-
-def _kept_shapes(shapes: list[_StageShapes], settings: Settings, stateless: bool) -> list[_Shape]:
-    """What lies in the block that stays, one after the other."""
-    wanted = _kept_parts(settings.keep, stateless)
-    return [shape for stage in shapes for shape, want in zip(stage, wanted, strict=True) if want]
-
-
 def _forward(
     x: Tensor,
     carried: Tensor | None,
@@ -182,16 +160,16 @@ def _forward(
     settings = Settings(*options)
     samples, feature = x.shape
     stateless = settings.linear and not edge_weight.numel()
-    given, carry = _first_inputs(x, carried, inputs), _carry(x, carried)
-    shapes = _shapes(samples, feature, given.shape[1], settings.layout)
-    staying = _kept_shapes(shapes, settings, stateless)
+    given, carry = first_inputs(x, carried, inputs), first_carry(x, carried)
+    shapes = stage_shapes(samples, feature, given.shape[1], settings.layout)
+    staying = kept_shapes(shapes, settings, stateless)
     kept = buffer(x, [sum(map(math.prod, staying))])
     left = iter(cut(kept, staying))
     final, column = buffer(x, (samples, sum(settings.layout[4::FIELDS]), feature)), 0
-    for stage, stage_shapes in zip(stages_of(weight, bias, rows, programs, settings.layout), shapes, strict=True):
+    for stage, lying in zip(stages_of(weight, bias, rows, programs, settings.layout), shapes, strict=True):
         products, taps, onward = (
             next(left) if stays else buffer(x, shape)
-            for shape, stays in zip(stage_shapes, _kept_parts(settings.keep, stateless), strict=True)
+            for shape, stays in zip(lying, kept_parts(settings.keep, stateless), strict=True)
         )
         unit_products(given, stage, products)
         taps = taps.transpose(0, 1)
@@ -199,11 +177,6 @@ def _forward(
         stage_forward(Flow(x, given, carry), products, stage, settings, edge_weight, (taps, onward, done))
         given, carry, column = taps, onward, column + stage.exports[2]
     return final, kept
-
-
-def _carry(x: Tensor, carried: Tensor | None) -> Tensor:
-    """What the first program may load besides the input and its units."""
-    return x.new_empty((x.shape[0], 0, x.shape[1])) if carried is None else carried
 
 
 def _forward_fake(
@@ -220,8 +193,8 @@ def _forward_fake(
     settings = Settings(*options)
     samples, feature = x.shape
     first = 1 if carried is None or not len(inputs) else len(inputs)
-    shapes = _shapes(samples, feature, first, settings.layout)
-    staying = _kept_shapes(shapes, settings, settings.linear and not edge_weight.numel())
+    shapes = stage_shapes(samples, feature, first, settings.layout)
+    staying = kept_shapes(shapes, settings, settings.linear and not edge_weight.numel())
     final = x.new_empty((samples, sum(settings.layout[4::FIELDS]), feature))
     return final, x.new_empty(sum(map(math.prod, staying)))
 
@@ -242,7 +215,7 @@ def _backward(
     settings = Settings(*options)
     layout = settings.layout
     stages = stages_of(weight, bias, rows, programs, layout)
-    values = _values(kept, x, carried, inputs, settings, settings.linear and not edge_weight.numel())
+    values = kept_values(kept, x, carried, inputs, settings, settings.linear and not edge_weight.numel())
     grads = Grads(
         torch.zeros_like(x), buffer(weight, weight.shape), torch.empty_like(bias), torch.zeros_like(edge_weight)
     )
@@ -262,21 +235,6 @@ def _backward(
         where = slice(begin, begin + stage.units) if rows is None else rows[begin : begin + stage.units]
         grad_taps = products_backward(grad_products, given, stage, grads, where)
     return _finish(grads, grad_taps, grad_carry, carried, inputs)
-
-
-def _values(
-    kept: Tensor, x: Tensor, carried: Tensor | None, inputs: Tensor, settings: Settings, stateless: bool
-) -> list[tuple[Tensor, Tensor, Tensor | None]]:
-    """For each stage its units' inputs, its program's carry (sums need its shape only), and the products if kept."""
-    given, carry = _first_inputs(x, carried, inputs), _carry(x, carried)
-    shapes = _shapes(x.shape[0], x.shape[1], given.shape[1], settings.layout)
-    left = iter(cut(kept, _kept_shapes(shapes, settings, stateless)))
-    found = []
-    for _, _, onward in shapes:
-        found.append((given, carry, next(left) if settings.keep == ARGUMENTS else None))
-        given = next(left).transpose(0, 1)
-        carry = x.new_empty(1).expand(onward) if stateless else next(left)
-    return found
 
 
 def _finish(

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.errors import invalid, unknown_name
-from elegans_gnn.nn.tensor_network._activations import ACTIVATIONS
+from elegans_gnn.errors import invalid
 from elegans_gnn.nn.tensor_network._execute import PlanRunner
+from elegans_gnn.nn.tensor_network._options import check_activation, check_fuse, check_sizes
 from elegans_gnn.nn.tensor_network._plan import Plan, make_plan
 from elegans_gnn.nn.tensor_network._visits import Arithmetic, wants_reference
 from elegans_gnn.nn.tensor_network.readout import Readout
@@ -26,7 +26,6 @@ from elegans_gnn.nn.tensor_network.units import NeuronUnits, first_use, unit_gro
 
 # Number of items seen, and the states by neuron.
 SequenceState = tuple[int, Tensor]
-FUSES = ("add", "mul", "normalized-mul")
 EPS = 1e-5
 
 _log = logging.getLogger(__name__)
@@ -113,9 +112,9 @@ class TensorNetwork(nn.Module):
         allow_overflow: bool = False,
     ) -> None:
         super().__init__()
-        _check_sizes(dim, num_heads, head_dim, kernel_size)
-        _check_fuse(fuse, unit_norm, allow_overflow)
-        _check_activation(activation)
+        check_sizes(dim, num_heads, head_dim, kernel_size)
+        check_fuse(fuse, unit_norm, allow_overflow)
+        check_activation(activation)
         check_merge(recurrence)
         self.connectome = connectome if len(connectome.kind_names) < 2 else connectome.merged()
         self.dim, self.fuse, self.unit_norm, self.kernel_size = dim, fuse, unit_norm, kernel_size
@@ -290,29 +289,3 @@ def _report_silent(schedule: Schedule) -> None:
             schedule.num_silent,
             counts,
         )
-
-
-def _check_activation(activation: str | Callable[[Tensor], Tensor]) -> None:
-    if isinstance(activation, str) and activation not in ACTIVATIONS:
-        raise unknown_name("activation", activation, ACTIVATIONS)
-
-
-def _check_fuse(fuse: str, unit_norm: bool, allow_overflow: bool) -> None:
-    if fuse not in FUSES:
-        raise unknown_name("fuse", fuse, FUSES)
-    if fuse == "normalized-mul" and unit_norm:
-        raise invalid("fuse", "'mul' beside unit_norm=True", repr(fuse), "unit_norm normalises the product already")
-    if fuse == "mul" and not unit_norm and not allow_overflow:
-        remedy = (
-            "products of hundreds of states overflow to NaN: set unit_norm=True, or fuse='normalized-mul', "
-            "or allow_overflow=True to have it anyway"
-        )
-        raise invalid("unit_norm", "True when fuse='mul'", False, remedy)
-
-
-def _check_sizes(dim: int, num_heads: int, head_dim: int | None, kernel_size: int | None) -> None:
-    for argument, value in (("dim", dim), ("num_heads", num_heads), ("head_dim", 1 if head_dim is None else head_dim)):
-        if value < 1:
-            raise invalid(argument, "a positive integer", value, f"use {argument}=8, for example")
-    if kernel_size is not None and (kernel_size < 1 or kernel_size % 2 == 0):
-        raise invalid("kernel_size", "odd and positive, or None", kernel_size, "use kernel_size=3")
