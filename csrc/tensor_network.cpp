@@ -160,8 +160,8 @@ int backward(const tensor_network_call& call) {
 
 extern "C" {
 
-int tensor_network_forward_f32(const tensor_network_call* call) { return forward<float>(*call); }
-int tensor_network_forward_f64(const tensor_network_call* call) { return forward<double>(*call); }
-int tensor_network_backward_f32(const tensor_network_call* call) { return backward<float>(*call); }
-int tensor_network_backward_f64(const tensor_network_call* call) { return backward<double>(*call); }
+int elegans_visits_forward_f32(const tensor_network_call* call) { return forward<float>(*call); }
+int elegans_visits_forward_f64(const tensor_network_call* call) { return forward<double>(*call); }
+int elegans_visits_backward_f32(const tensor_network_call* call) { return backward<float>(*call); }
+int elegans_visits_backward_f64(const tensor_network_call* call) { return backward<double>(*call); }
 }

@@ -31,10 +31,10 @@ typedef struct {
 } tensor_network_call;
 
 /* All give 0, or 1 if scratch memory is lacking. */
-int tensor_network_forward_f32(const tensor_network_call *call);
-int tensor_network_forward_f64(const tensor_network_call *call);
-int tensor_network_backward_f32(const tensor_network_call *call);
-int tensor_network_backward_f64(const tensor_network_call *call);
+int elegans_visits_forward_f32(const tensor_network_call *call);
+int elegans_visits_forward_f64(const tensor_network_call *call);
+int elegans_visits_backward_f32(const tensor_network_call *call);
+int elegans_visits_backward_f64(const tensor_network_call *call);
 
 #ifdef __cplusplus
 }

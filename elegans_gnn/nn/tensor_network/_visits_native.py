@@ -104,6 +104,6 @@ def _function(name: str, dtype: torch.dtype) -> Callable[[bytes], int]:
     library = load_library()
     if library is None:
         raise RuntimeError("the native library is not built; run pip install again with a C++ compiler at hand")
-    found = getattr(library, f"tensor_network_{name}_{_NAMES[dtype]}")
+    found = getattr(library, f"elegans_visits_{name}_{_NAMES[dtype]}")
     found.argtypes = [ctypes.c_char_p]
     return found
