@@ -24,10 +24,10 @@ _free: list[mmap.mmap] = []
 _lock = threading.RLock()
 
 
-def empty(like: Tensor, shape: torch.Size) -> Tensor:
-    """An uninitialised tensor with dtype and device of `like`."""
+def empty(like: Tensor, shape: torch.Size, smallest: int = SMALLEST) -> Tensor:
+    """An uninitialised tensor with dtype and device of `like`; on kept memory from `smallest` bytes on."""
     size = shape.numel() * like.element_size()
-    if size < SMALLEST or not hasattr(mmap, "MADV_HUGEPAGE") or torch.are_deterministic_algorithms_enabled():
+    if size < smallest or not hasattr(mmap, "MADV_HUGEPAGE") or torch.are_deterministic_algorithms_enabled():
         return like.new_empty(shape)
     block = _take(-(-size // _HUGE_PAGE) * _HUGE_PAGE)
     # The tensor's storage holds the view; when the last tensor on it is gone, the view dies and the block is free.

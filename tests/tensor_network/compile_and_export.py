@@ -1,4 +1,7 @@
-"""Run by test_layer: whole-graph compilation and export with a free batch size give what eager execution gives."""
+"""Run by test_layer with the name of a compiler.
+
+Whole-graph compilation, and export with a free batch size, give what eager execution gives.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,14 @@ from elegans_gnn.nn.tensor_network import TensorNetwork
 from tests.tensor_network.cases import golden_graph
 
 
-def check(options: dict[str, Any]) -> None:
+def check(options: dict[str, Any], backend: str) -> None:
     network = TensorNetwork(golden_graph().subset(range(0, 279, 7)), 4, **options)
     x = torch.randn(3, 4)
-    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(network, fullgraph=True, backend=backend)
     torch.testing.assert_close(compiled(x), network(x))
+    if backend == "inductor":  # compiled anew, for any number of samples
+        more = torch.randn(6, 4)
+        torch.testing.assert_close(compiled(more), network(more))
     compiled(x).square().sum().backward()
     got = [parameter.grad.clone() for parameter in network.parameters()]
     network.zero_grad()
@@ -37,5 +43,5 @@ if __name__ == "__main__":
         {"reapply": ("IM",), "edge_weights": True, "recompute": True},
     ]
     for case in cases:
-        check(case)
+        check(case, sys.argv[1])
     print(len(cases), "networks")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.nn.tensor_network import TensorNetwork, _stage, _visits_native, reference_forward, reference_states
-from elegans_gnn.nn.tensor_network._stage import ACTIVATIONS
+from elegans_gnn.nn.tensor_network._activations import ACTIVATIONS
 from elegans_gnn.nn.tensor_network._visits import visits
 from elegans_gnn.nn.tensor_network.readout import READOUTS
 from tests.tensor_network.cases import golden_graph, gradients, graphs, orders, relation_sets, relative_error
@@ -173,7 +173,7 @@ def test_native_visits_do_not_depend_on_threads(fuse_norm: tuple[str, bool]) -> 
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            exports = visits(sources, network.edge_weight, *program, stage.exports, network.arithmetic)
+            exports = visits(sources, network.edge_weight, *program, stage.exports, network.arithmetic, "native")
             wanted = [sources[0], sources[2], network.edge_weight]
             grads = torch.autograd.grad(exports, wanted, [torch.ones_like(part) for part in exports])
             results.append([*exports, *grads])

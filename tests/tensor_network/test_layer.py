@@ -123,9 +123,28 @@ def test_silent_synapses_are_reported_once(caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.WARNING):
         network = TensorNetwork(golden_graph(), 4)
         network(torch.randn(2, 4))
+        TensorNetwork(make_graph("SIM", [(0, 1), (1, 2)]), 4)
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 1
-    assert "II 5, IM 3, IS 4" in messages[0]
+    assert "26 synapses never fire" in messages[0]
+    assert "II 5, IM 3, IS 4, MI 3, MM 11" in messages[0]
+    assert "silent=26" in repr(network)
+
+
+def test_the_report_is_seen_without_any_logging_set_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    TensorNetwork(golden_graph(), 4, recurrence="last")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("26 synapses never fire")
+    logging.getLogger("elegans_gnn").setLevel("ERROR")
+    try:
+        TensorNetwork(golden_graph(), 4)
+    finally:
+        logging.getLogger("elegans_gnn").setLevel(logging.NOTSET)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("readout", READOUTS)
@@ -204,11 +223,12 @@ def test_isolated_neurons_and_sizes_of_one(rows: int) -> None:
     assert network.outputs.tolist() == [1]
 
 
-def test_compile_and_export() -> None:
+@pytest.mark.parametrize("compiler", ["aot_eager", pytest.param("inductor", marks=pytest.mark.hard)])
+def test_compile_and_export(compiler: str) -> None:
     """In a process of its own: torch.compile cannot look through the wrappers that check shapes in these tests."""
     script = Path(__file__).with_name("compile_and_export.py")
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, cwd=script.parents[2], timeout=300
+        [sys.executable, str(script), compiler], capture_output=True, text=True, cwd=script.parents[2], timeout=600
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["3", "networks"]
@@ -274,6 +294,16 @@ def test_recomputation_keeps_only_what_passes_between_stages() -> None:
         between = sum(sum(stage.exports[:2]) for stage in network._first_runner.plan.stages)
     assert sizes[True] <= between * x.numel() < sizes[False]
     assert sizes[False] < 279 * 2 * x.numel(), "2,967 visits leave less than two states per neuron"
+
+
+def test_the_next_step_finds_the_memory_of_the_last_one() -> None:
+    """Fresh pages for the 2.5 MB of gradients would cost as much as the arithmetic."""
+    network, places = TensorNetwork(golden_graph(), 64), set()
+    for _ in range(3):
+        network.zero_grad()
+        network(torch.randn(2, 64)).sum().backward()
+        places.add(network.units.weight.grad.data_ptr())
+    assert len(places) == 1
 
 
 def test_building_is_fast() -> None:

@@ -14,10 +14,12 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from elegans_gnn._shapes import Float
-from elegans_gnn.nn.tensor_network._fused import ARGUMENTS, BOUNDARIES, NOTHING, run_network
+from elegans_gnn.nn.tensor_network._activations import ACTIVATIONS
+from elegans_gnn.nn.tensor_network._fused import run_network
+from elegans_gnn.nn.tensor_network._kept import ARGUMENTS, BOUNDARIES, NOTHING
 from elegans_gnn.nn.tensor_network._plan import Plan
-from elegans_gnn.nn.tensor_network._stage import ACTIVATIONS, Settings
-from elegans_gnn.nn.tensor_network._visits import Arithmetic, visits
+from elegans_gnn.nn.tensor_network._stage import Settings
+from elegans_gnn.nn.tensor_network._visits import Arithmetic, choose_backend, visits
 from elegans_gnn.nn.tensor_network.units import NeuronUnits
 
 
@@ -50,7 +52,7 @@ class PlanRunner(nn.Module):
         self.plan, self.arithmetic = plan, arithmetic
         self.unit_norm, self.recompute = unit_norm, recompute
         # In a tuple, so that they are not registered a second time.
-        self._shared = (units, ACTIVATIONS[activation][0] if isinstance(activation, str) else activation)
+        self._shared = (units, ACTIVATIONS[activation].apply if isinstance(activation, str) else activation)
         self._activation = activation if isinstance(activation, str) else None
         self._programs = [(torch.from_numpy(stage.loads), torch.from_numpy(stage.code)) for stage in plan.stages]
         self._layout = [
@@ -78,10 +80,10 @@ class PlanRunner(nn.Module):
         size: tuple[int, int] | None,
     ) -> Float[Tensor, "row output feature"]:
         """The final states of `plan.outputs`. `size` is (H, W) where rows are the pixels of maps."""
-        units = self._shared[0]
+        units, backend = self._shared[0], choose_backend(x)
         simple = not (units.shared or units.diagonal or size is not None or torch.is_autocast_enabled(x.device.type))
         if simple and self._activation is not None:
-            return self._run_fused(x, carried, edge_weight)
+            return self._run_fused(x, carried, edge_weight, backend)
         first = x.unsqueeze(1)
         nothing = x.new_empty(x.shape[0], 0, x.shape[1])
         carry = nothing if carried is None else carried
@@ -95,20 +97,18 @@ class PlanRunner(nn.Module):
             else:
                 made = self._apply_units(*given)
             sources = (first if stage.loads_input else nothing, carry, made.to(x.dtype))
-            inputs, carry, done = visits(sources, edge_weight, *program, stage.exports, self.arithmetic)
+            inputs, carry, done = visits(sources, edge_weight, *program, stage.exports, self.arithmetic, backend)
             finished.append(done)
         return torch.cat(finished, 1)
 
     def _run_fused(
-        self, x: Tensor, carried: Tensor | None, edge_weight: Tensor | None
+        self, x: Tensor, carried: Tensor | None, edge_weight: Tensor | None, backend: str
     ) -> Float[Tensor, "row output feature"]:
         """The same for dense units and named activations, in one operator."""
         units = self._shared[0]
         keep = NOTHING if not torch.is_grad_enabled() else BOUNDARIES if self.recompute else ARGUMENTS
-        arithmetic = self.arithmetic
-        settings = Settings(
-            self._layout, str(self._activation), self.unit_norm, arithmetic.fuse, arithmetic.norm, arithmetic.eps, keep
-        )
+        fuse, norm, eps = self.arithmetic.fuse, self.arithmetic.norm, self.arithmetic.eps
+        settings = Settings(self._layout, str(self._activation), self.unit_norm, fuse, norm, eps, keep, backend)
         rows = None if self._in_order else self.rows
         index = self.inputs[:0] if self._from_input else self.inputs
         programs = [part for program in self._programs for part in program]

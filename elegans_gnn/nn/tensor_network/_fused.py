@@ -1,6 +1,6 @@
 """All stages of a network with dense units as one differentiable operator.
 
-    elegans_gnn::tensor_network_forward    input, parameters, plan -> final states, and what the backward pass needs
+    elegans_gnn::tensor_network_forward    input, parameters, plan -> final states, and a block of what backward needs
     elegans_gnn::tensor_network_backward   gradient of the final states -> gradients of input and parameters
 
 The same steps as composing grouped products, activation and visits in autograd (see `_execute`), with these savings:
@@ -11,18 +11,29 @@ time is spent on autograd's bookkeeping for some hundred small nodes.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from elegans_gnn.nn.tensor_network._kept import (
+    first_carry,
+    first_inputs,
+    kept_parts,
+    kept_shapes,
+    kept_values,
+    stage_shapes,
+)
+from elegans_gnn.nn.tensor_network._memory import buffer, cut
 from elegans_gnn.nn.tensor_network._stage import (
     FIELDS,
     Flow,
     Grads,
     Settings,
     products_backward,
+    products_shape,
     stage_backward,
     stage_forward,
     stages_of,
@@ -30,18 +41,17 @@ from elegans_gnn.nn.tensor_network._stage import (
 )
 from elegans_gnn.nn.tensor_network._visits import LIBRARY
 
-NOTHING, BOUNDARIES, ARGUMENTS = 0, 1, 2
 _ARGUMENTS = (
     "Tensor x, Tensor? carried, Tensor weight, Tensor bias, Tensor edge_weight, Tensor? rows, Tensor inputs, "
     "Tensor[] programs"
 )
-_SETTINGS = "int[] layout, str activation, bool unit_norm, str fuse, str norm, float eps, int keep"
+_SETTINGS = "int[] layout, str activation, bool unit_norm, str fuse, str norm, float eps, int keep, str backend"
 LIBRARY.define(
-    f"tensor_network_forward({_ARGUMENTS}, {_SETTINGS}) -> Tensor[]",
+    f"tensor_network_forward({_ARGUMENTS}, {_SETTINGS}) -> (Tensor final, Tensor kept)",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 LIBRARY.define(
-    f"tensor_network_backward(Tensor grad, Tensor[] kept, {_ARGUMENTS}, {_SETTINGS}) -> Tensor[]",
+    f"tensor_network_backward(Tensor grad, Tensor kept, {_ARGUMENTS}, {_SETTINGS}) -> Tensor[]",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 
@@ -70,11 +80,36 @@ def run_network(
         settings: the rest.
     """
     strengths = x.new_empty(0) if edge_weight is None else edge_weight
-    return _Network.apply(x, carried, weight, bias, strengths, rows, inputs, settings, *programs)[0]
+    arguments = (x, carried, weight, bias, strengths, rows, inputs)
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or type(x) is not Tensor:
+        return _Transformable.apply(*arguments, settings, *programs)[0]
+    if settings.keep:
+        return _Eager.apply(*arguments, settings, programs)
+    return _forward(*arguments, programs, *settings)[0]
 
 
-class _Network(torch.autograd.Function):
-    """Ties the two raw operators together; everything after the final states is there for the backward pass."""
+class _Eager(torch.autograd.Function):
+    """Runs the two passes as they are: no dispatcher and one node, which is a good part of a small network's time."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        *arguments, settings, programs = inputs
+        final, kept = _forward(*arguments, programs, *settings)
+        # The inputs themselves, not views of them: only so is a later change in place noticed.
+        ctx.save_for_backward(kept, *arguments)
+        ctx.settings, ctx.programs = settings, programs
+        return final
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        grads = _backward(grad, *ctx.saved_tensors, ctx.programs, *ctx.settings)
+        wanted = [found if need else None for found, need in zip(grads, ctx.needs_input_grad[:5], strict=True)]
+        return *wanted, None, None, None, None
+
+
+class _Transformable(torch.autograd.Function):
+    """The same through the registered operators, for torch.compile, torch.export and torch.func."""
 
     @staticmethod
     def forward(
@@ -87,35 +122,28 @@ class _Network(torch.autograd.Function):
         inputs: Tensor,
         settings: Settings,
         *programs: Tensor,
-    ) -> tuple[Tensor, ...]:
-        found = torch.ops.elegans_gnn.tensor_network_forward.default(
+    ) -> tuple[Tensor, Tensor]:
+        return torch.ops.elegans_gnn.tensor_network_forward.default(
             x, carried, weight, bias, edge_weight, rows, inputs, programs, *settings
         )
-        return tuple(found)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         x, carried, weight, bias, edge_weight, rows, index, ctx.settings, *ctx.programs = inputs
-        ctx.mark_non_differentiable(*output[1:])
+        ctx.mark_non_differentiable(output[1])
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, carried, weight, bias, edge_weight, rows, index, *output[1:])
+        ctx.save_for_backward(output[1], x, carried, weight, bias, edge_weight, rows, index)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None, _: Any) -> tuple[Tensor | None, ...]:
         if grad is None:
             return (None,) * (8 + len(ctx.programs))
-        *arguments, index = ctx.saved_tensors[:7]
         grads = torch.ops.elegans_gnn.tensor_network_backward.default(
-            grad, ctx.saved_tensors[7:], *arguments, index, ctx.programs, *ctx.settings
+            grad, *ctx.saved_tensors, ctx.programs, *ctx.settings
         )
         wanted = [found if need else None for found, need in zip(grads, ctx.needs_input_grad[:5], strict=True)]
         return *wanted, *[None] * (3 + len(ctx.programs))
-
-
-def _first_inputs(x: Tensor, carried: Tensor | None, inputs: Tensor) -> Tensor:
-    first = x.unsqueeze(1)
-    return first if carried is None or not len(inputs) else torch.cat([first, carried], 1).index_select(1, inputs)
 
 
 def _forward(
@@ -128,29 +156,27 @@ def _forward(
     inputs: Tensor,
     programs: list[Tensor],
     *options: Any,
-) -> list[Tensor]:
+) -> tuple[Tensor, Tensor]:
     settings = Settings(*options)
+    samples, feature = x.shape
     stateless = settings.linear and not edge_weight.numel()
-    carry = x.new_empty((x.shape[0], 0, x.shape[1])) if carried is None else carried
-    given, kept = _first_inputs(x, carried, inputs), []
-    final, column = x.new_empty((x.shape[0], sum(settings.layout[4::FIELDS]), x.shape[1])), 0
-    for stage in stages_of(weight, bias, rows, programs, settings.layout):
+    given, carry = first_inputs(x, carried, inputs), first_carry(x, carried)
+    shapes = stage_shapes(samples, feature, given.shape[1], settings.layout)
+    staying = kept_shapes(shapes, settings, stateless)
+    kept = buffer(x, [sum(map(math.prod, staying))])
+    left = iter(cut(kept, staying))
+    final, column = buffer(x, (samples, sum(settings.layout[4::FIELDS]), feature)), 0
+    for stage, lying in zip(stages_of(weight, bias, rows, programs, settings.layout), shapes, strict=True):
+        products, taps, onward = (
+            next(left) if stays else buffer(x, shape)
+            for shape, stays in zip(lying, kept_parts(settings.keep, stateless), strict=True)
+        )
+        unit_products(given, stage, products)
+        taps = taps.transpose(0, 1)
         done = final.narrow(1, column, stage.exports[2])
-        products, given, carry = stage_forward(Flow(x, given, carry), stage, settings, edge_weight, done)
-        column += stage.exports[2]
-        kept += _kept(products, given, carry, settings.keep, stateless)
-    return [final, *_but_last(kept, settings.keep, stateless)]
-
-
-def _kept(products: Tensor, taps: Tensor, carry: Tensor, keep: int, stateless: bool) -> list[Tensor]:
-    """What a stage leaves for the backward pass."""
-    between = [taps] if stateless else [taps, carry]
-    return [*([products] if keep == ARGUMENTS else []), *(between if keep else [])]
-
-
-def _but_last(kept: list[Tensor], keep: int, stateless: bool) -> list[Tensor]:
-    """Without the last stage's taps and carry, which are empty."""
-    return kept[: len(kept) - (1 if stateless else 2)] if keep else []
+        stage_forward(Flow(x, given, carry), products, stage, settings, edge_weight, (taps, onward, done))
+        given, carry, column = taps, onward, column + stage.exports[2]
+    return final, kept
 
 
 def _forward_fake(
@@ -163,25 +189,19 @@ def _forward_fake(
     inputs: Tensor,
     programs: list[Tensor],
     *options: Any,
-) -> list[Tensor]:
+) -> tuple[Tensor, Tensor]:
     settings = Settings(*options)
     samples, feature = x.shape
-    kept: list[Tensor] = []
-    shared = carried is None or len(inputs) <= 1
-    layout, stateless = settings.layout, settings.linear and not edge_weight.numel()
-    for first in range(0, len(layout), FIELDS):
-        units, _, taps, carry = layout[first : first + 4]
-        products = x.new_empty((samples, units, feature) if shared else (units, samples, feature))
-        given, onward = (x.new_empty((samples, count, feature)) for count in (taps, carry))
-        kept += _kept(products, given, onward, settings.keep, stateless)
-        shared = taps == 1
-    final = x.new_empty((samples, sum(layout[4::FIELDS]), feature))
-    return [final, *_but_last(kept, settings.keep, stateless)]
+    first = 1 if carried is None or not len(inputs) else len(inputs)
+    shapes = stage_shapes(samples, feature, first, settings.layout)
+    staying = kept_shapes(shapes, settings, settings.linear and not edge_weight.numel())
+    final = x.new_empty((samples, sum(settings.layout[4::FIELDS]), feature))
+    return final, x.new_empty(sum(map(math.prod, staying)))
 
 
 def _backward(
     grad: Tensor,
-    kept: list[Tensor],
+    kept: Tensor,
     x: Tensor,
     carried: Tensor | None,
     weight: Tensor,
@@ -193,38 +213,28 @@ def _backward(
     *options: Any,
 ) -> list[Tensor]:
     settings = Settings(*options)
-    stages = list(stages_of(weight, bias, rows, programs, settings.layout))
-    values = _values(kept, x, carried, inputs, settings, settings.linear and not edge_weight.numel())
-    blank = torch.empty_like if rows is None else torch.zeros_like
-    grads = Grads(torch.zeros_like(x), blank(weight), blank(bias), torch.zeros_like(edge_weight))
+    layout = settings.layout
+    stages = stages_of(weight, bias, rows, programs, layout)
+    values = kept_values(kept, x, carried, inputs, settings, settings.linear and not edge_weight.numel())
+    grads = Grads(
+        torch.zeros_like(x), buffer(weight, weight.shape), torch.empty_like(bias), torch.zeros_like(edge_weight)
+    )
+    if rows is not None:
+        grads.weight.zero_()
+        grads.bias.zero_()
     grad_taps = grad_carry = x.new_empty((x.shape[0], 0, x.shape[1]))
     for number in reversed(range(len(stages))):
         stage, (given, carry, products) = stages[number], values.pop()
-        products = unit_products(given, stage) if products is None else products
-        column = sum(settings.layout[4 : FIELDS * number : FIELDS])
-        out = (grad_taps, grad_carry, grad.narrow(1, column, stage.exports[2]))
+        if products is None:
+            products = buffer(x, products_shape(x.shape[0], stage.units, given.shape[1], x.shape[1]))
+            unit_products(given, stage, products)
+        out = (grad_taps, grad_carry, grad.narrow(1, sum(layout[4 : FIELDS * number : FIELDS]), stage.exports[2]))
         flow = Flow(x, given, carry)
         grad_products, grad_carry = stage_backward(flow, products, stage, settings, edge_weight, out, grads)
-        begin = sum(settings.layout[0 : FIELDS * number : FIELDS])
+        begin = sum(layout[0 : FIELDS * number : FIELDS])
         where = slice(begin, begin + stage.units) if rows is None else rows[begin : begin + stage.units]
         grad_taps = products_backward(grad_products, given, stage, grads, where)
     return _finish(grads, grad_taps, grad_carry, carried, inputs)
-
-
-def _values(
-    kept: list[Tensor], x: Tensor, carried: Tensor | None, inputs: Tensor, settings: Settings, stateless: bool
-) -> list[tuple[Tensor, Tensor, Tensor | None]]:
-    """For each stage its units' inputs, its program's carry (sums need its shape only), and the products if kept."""
-    given = _first_inputs(x, carried, inputs)
-    carry = x.new_empty((x.shape[0], 0, x.shape[1])) if carried is None else carried
-    left, found = list(kept), []
-    for carried_on in settings.layout[3::FIELDS]:
-        products = left.pop(0) if settings.keep == ARGUMENTS else None
-        found.append((given, carry, products))
-        if left:
-            given = left.pop(0)
-            carry = x.new_empty(1).expand(x.shape[0], carried_on, x.shape[1]) if stateless else left.pop(0)
-    return found
 
 
 def _finish(
@@ -242,7 +252,7 @@ def _finish(
 
 def _backward_fake(
     grad: Tensor,
-    kept: list[Tensor],
+    kept: Tensor,
     x: Tensor,
     carried: Tensor | None,
     weight: Tensor,
@@ -258,5 +268,6 @@ for _name, _kernel, _fake in (
     ("tensor_network_forward", _forward, _forward_fake),
     ("tensor_network_backward", _backward, _backward_fake),
 ):
-    LIBRARY.impl(_name, _kernel, "CompositeExplicitAutograd")
+    # Called from an exported program, gradients may be on.
+    LIBRARY.impl(_name, torch.no_grad()(_kernel), "CompositeExplicitAutograd")
     torch.library.register_fake(f"elegans_gnn::{_name}", _fake, lib=LIBRARY)

@@ -52,11 +52,13 @@ class Plan:
         stages: in order.
         outputs: [M] the output neurons in the order in which the stages are done with them.
         inputs: [n] for each unit of stage 0 the neuron whose state from before it takes, or -1 for the network's input.
+        carried: the neurons that start with a state from before.
     """
 
     stages: tuple[Stage, ...]
     outputs: NDArray[np.int64]
     inputs: NDArray[np.int64]
+    carried: NDArray[np.int64]
 
     @property
     def num_units(self) -> int:
@@ -138,7 +140,8 @@ class _Planner:
             stages.append(program.stage(units[number]))
             place = program.carried
         inputs = [self.before.get(version, -1) for version in units[0].read]
-        return Plan(tuple(stages), np.array(self.outputs, dtype=np.int64), np.array(inputs, dtype=np.int64))
+        outputs, carried = np.array(self.outputs, dtype=np.int64), np.flatnonzero(self.schedule.carried)
+        return Plan(tuple(stages), outputs, np.array(inputs, dtype=np.int64), carried)
 
     def _fill(self, program: _Program, number: int, writes: list[_Step], taps: list[int]) -> None:
         """Write one stage's instructions: each value is exported as soon as it is there, before it is overwritten."""

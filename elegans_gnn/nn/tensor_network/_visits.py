@@ -5,16 +5,14 @@
 
 A program (see `_plan`) loads rows of the sources into slots, fuses slots in place and exports versions. Both operators
 are opaque to torch.compile and torch.export, which therefore see a handful of nodes and not thousands of synapses. What
-is
-saved between the passes is the sources at most, and nothing at all where the visits are plain sums: the backward pass
-of the other kinds runs the program again.
+is saved between the passes is the sources at most, and nothing at all where the visits are plain sums: the backward
+pass of the other kinds runs the program again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -22,10 +20,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from elegans_gnn._shapes import Float
+from elegans_gnn.errors import invalid
 from elegans_gnn.nn.tensor_network import _visits_native, _visits_torch
+from elegans_gnn.ops import _backends
 
 LIBRARY = torch.library.Library("elegans_gnn", "FRAGMENT")
-_PROGRAM = "Tensor loads, Tensor code, int[] exports, str fuse, str norm, float eps"
+_PROGRAM = "Tensor loads, Tensor code, int[] exports, str fuse, str norm, float eps, str backend"
 LIBRARY.define(
     f"visits_forward(Tensor[] sources, Tensor edge_weight, {_PROGRAM}) -> (Tensor taps, Tensor carry, Tensor done)",
     tags=(torch.Tag.pt2_compliant_tag,),
@@ -37,10 +37,38 @@ LIBRARY.define(
 )
 
 
-def backend_for(tensor: Tensor) -> ModuleType:
-    """The native library where it is built and knows the dtype, plain torch elsewhere; asked inside the operators."""
-    native = tensor.device.type == "cpu" and _visits_native.available(tensor.dtype)
-    return _visits_native if native else _visits_torch
+BACKENDS = {"native": _visits_native, "torch": _visits_torch}
+
+
+def wants_reference() -> bool:
+    """Whether `ops.backend("reference")` is in force."""
+    return _backends._requested.get() == "reference"
+
+
+def choose_backend(x: Tensor) -> str:
+    """What `ops.backend` asks for; by itself the native library where it is built and knows the dtype, else "torch".
+
+    Raises:
+        ValueError: a backend that has no tensor network, or cannot run it on this device and dtype.
+    """
+    requested = _backends._requested.get()
+    native = x.device.type == "cpu" and _native_knows(x.dtype)
+    if requested is None:
+        return "native" if native else "torch"
+    if requested not in BACKENDS:
+        remedy = "leave the block, or use ops.backend('torch'), which runs on every device"
+        raise invalid("ops.backend", "'reference', 'torch' or 'native' for a tensor network", repr(requested), remedy)
+    if requested == "native" and not native:
+        remedy = "move and convert the network and its input, or use ops.backend('torch')"
+        got = f"{x.dtype} on {x.device}"
+        raise invalid("x", "float32 or float64 on the CPU, for ops.backend('native')", got, remedy)
+    return requested
+
+
+@torch.compiler.assume_constant_result
+def _native_knows(dtype: torch.dtype) -> bool:
+    # Constant in a process, so a compiled function may keep it; the requested backend is guarded on.
+    return _visits_native.available(dtype)
 
 
 @dataclass(frozen=True)
@@ -64,6 +92,7 @@ def visits(
     code: Tensor,
     exports: tuple[int, int, int],
     arithmetic: Arithmetic,
+    backend: str,
 ) -> tuple[Float[Tensor, "row tap feature"], Float[Tensor, "row carried feature"], Float[Tensor, "row done feature"]]:
     """Run one program.
 
@@ -74,9 +103,10 @@ def visits(
         loads, code: int32, on the CPU (see :class:`Stage`).
         exports: numbers of rows of taps, carry and done.
         arithmetic: what fusing means.
+        backend: of `BACKENDS`.
     """
     weight = sources[0].new_empty(0) if edge_weight is None else edge_weight
-    settings = (list(exports), arithmetic.fuse, arithmetic.norm, arithmetic.eps)
+    settings = (list(exports), arithmetic.fuse, arithmetic.norm, arithmetic.eps, backend)
     return _Visits.apply(weight, loads, code, settings, *sources)
 
 
@@ -94,7 +124,7 @@ class _Visits(torch.autograd.Function):
         weight, loads, code, settings, *sources = inputs
         ctx.settings, ctx.loads, ctx.code = settings, loads, code
         ctx.neurons = [source.shape[1] for source in sources]
-        _, fuse, norm, eps = settings
+        _, fuse, norm, eps, _ = settings
         ctx.stateless = Arithmetic(fuse, norm, eps).linear and weight.numel() == 0
         ctx.save_for_backward(weight, *([] if ctx.stateless else sources))
 
@@ -120,11 +150,11 @@ def _forward(
     fuse: str,
     norm: str,
     eps: float,
+    backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     rows, _, feature = sources[0].shape
     taps, carry, done = (sources[0].new_empty((rows, count, feature)) for count in exports)
-    run = backend_for(sources[0]).forward
-    run(sources, edge_weight, loads, code, fuse, norm, eps, [taps, carry, done])
+    BACKENDS[backend].forward(sources, edge_weight, loads, code, fuse, norm, eps, [taps, carry, done])
     return taps, carry, done
 
 
@@ -137,6 +167,7 @@ def _forward_fake(
     fuse: str,
     norm: str,
     eps: float,
+    backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     rows, _, feature = sources[0].shape
     taps, carry, done = (sources[0].new_empty((rows, count, feature)) for count in exports)
@@ -156,10 +187,17 @@ def _backward(
     fuse: str,
     norm: str,
     eps: float,
+    backend: str,
 ) -> list[Tensor]:
-    return backend_for(grads[0]).backward(
-        grads, sources, edge_weight, neurons, need, need_weight, loads, code, fuse, norm, eps
+    rows, _, feature = grads[0].shape
+    found = [
+        grads[0].new_empty((rows, count, feature)) if wanted else None
+        for count, wanted in zip(neurons, need, strict=True)
+    ]
+    grad_weight = BACKENDS[backend].backward(
+        grads, sources, edge_weight, found, neurons, need_weight, loads, code, fuse, norm, eps
     )
+    return [*[grads[0].new_empty(0) if part is None else part for part in found], grad_weight]
 
 
 def _backward_fake(
@@ -175,6 +213,7 @@ def _backward_fake(
     fuse: str,
     norm: str,
     eps: float,
+    backend: str,
 ) -> list[Tensor]:
     rows, _, feature = grads[0].shape
     shapes = [(rows, count, feature) if wanted else (0,) for count, wanted in zip(neurons, need, strict=True)]

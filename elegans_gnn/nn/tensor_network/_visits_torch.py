@@ -74,16 +74,16 @@ def backward(
     grads_out: list[Tensor],
     sources: list[Tensor],
     edge_weight: Tensor,
+    grads: list[Tensor | None],
     neurons: list[int],
-    need: list[bool],
     need_weight: bool,
     loads: Tensor,
     code: Tensor,
     fuse: str,
     norm: str,
     eps: float,
-) -> list[Tensor]:
-    """Gradients of the sources, then of the edge weights (empty where not needed)."""
+) -> Tensor:
+    """Write the gradients of the sources into `grads` [R, n, F] where wanted; gives the edge weights' (or nothing)."""
     index = _index(loads.numpy().tobytes(), code.numpy().tobytes(), grads_out[0].device)
     linear = fuse == "add" and norm == "none" and edge_weight.numel() == 0
     done: list[_Done] = []
@@ -96,21 +96,22 @@ def backward(
     grad_weight = torch.zeros_like(edge_weight, dtype=_working(edge_weight.dtype))
     for position in reversed(range(len(index.waves))):
         wave = index.waves[position]
-        for grad, (places, slots) in zip(grads_out, wave.exports, strict=True):
-            state_grad.index_add_(1, slots, grad.index_select(1, places).to(state_grad.dtype))
+        for given, (places, slots) in zip(grads_out, wave.exports, strict=True):
+            state_grad.index_add_(1, slots, given.index_select(1, places).to(state_grad.dtype))
         if linear:
             into = torch.cat([wave.fuse[1], wave.add[1]])
             state_grad.index_add_(1, into, state_grad.index_select(1, torch.cat([wave.fuse[0], wave.add[0]])))
         else:
             _wave_backward(state_grad, grad_weight, wave, done.pop(), edge_weight, fuse, norm)
-    grads = []
-    for number, (count, wanted) in enumerate(zip(neurons, need, strict=True)):
-        found = state_grad.new_zeros((rows, count, feature) if wanted else (0,))
+    for number, grad in enumerate(grads):
+        if grad is None:
+            continue
+        found = state_grad.new_zeros((rows, neurons[number], feature))
         for source, slots, places in index.loads:
-            if wanted and source == number:
+            if source == number:
                 found.index_add_(1, places, state_grad.index_select(1, slots))
-        grads.append(found.to(dtype))
-    return [*grads, (grad_weight if need_weight else grad_weight.new_empty(0)).to(edge_weight.dtype)]
+        grad.copy_(found)
+    return (grad_weight if need_weight else grad_weight.new_empty(0)).to(edge_weight.dtype)
 
 
 def _working(dtype: torch.dtype) -> torch.dtype:

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.errors import invalid
 from elegans_gnn.nn.tensor_network._execute import PlanRunner
+from elegans_gnn.nn.tensor_network._options import check_activation, check_fuse, check_sizes
 from elegans_gnn.nn.tensor_network._plan import Plan, make_plan
-from elegans_gnn.nn.tensor_network._stage import ACTIVATIONS
-from elegans_gnn.nn.tensor_network._visits import Arithmetic
+from elegans_gnn.nn.tensor_network._visits import Arithmetic, wants_reference
 from elegans_gnn.nn.tensor_network.readout import Readout
 from elegans_gnn.nn.tensor_network.recurrence import check_merge, merge_outputs, recurrent_plans, scatter_states
 from elegans_gnn.nn.tensor_network.rules import DEFAULT_ORDER
@@ -26,7 +26,6 @@ from elegans_gnn.nn.tensor_network.units import NeuronUnits, first_use, unit_gro
 
 # Number of items seen, and the states by neuron.
 SequenceState = tuple[int, Tensor]
-FUSES = ("add", "mul", "normalized-mul")
 EPS = 1e-5
 
 _log = logging.getLogger(__name__)
@@ -113,15 +112,13 @@ class TensorNetwork(nn.Module):
         allow_overflow: bool = False,
     ) -> None:
         super().__init__()
-        _check_sizes(dim, num_heads, head_dim, kernel_size)
-        _check_fuse(fuse, unit_norm, allow_overflow)
+        check_sizes(dim, num_heads, head_dim, kernel_size)
+        check_fuse(fuse, unit_norm, allow_overflow)
+        check_activation(activation)
         check_merge(recurrence)
         self.connectome = connectome if len(connectome.kind_names) < 2 else connectome.merged()
         self.dim, self.fuse, self.unit_norm, self.kernel_size = dim, fuse, unit_norm, kernel_size
-        self.recompute, self.recurrence = recompute, recurrence
-        if isinstance(activation, str) and activation not in ACTIVATIONS:
-            raise unknown_name("activation", activation, ACTIVATIONS)
-        self.activation = activation
+        self.recompute, self.recurrence, self.activation = recompute, recurrence, activation
         self.rules: dict[str, Any] = {
             "order": order,
             "reapply": tuple(reapply),
@@ -131,18 +128,7 @@ class TensorNetwork(nn.Module):
         norm = "layer" if unit_norm else "rms" if fuse == "normalized-mul" else "none"
         self.arithmetic = Arithmetic("add" if fuse == "add" else "mul", norm, EPS)
         self.schedule = self._compile()
-        groups = unit_groups(self.connectome, units)
-        if recurrence is None:
-            plans = [make_plan(self.schedule, groups)]
-        else:
-            plans = recurrent_plans(lambda carried: self._compile(outputs="all", carried=carried), groups)
-        self.units = NeuronUnits(
-            first_use(groups, [stage.neurons for plan in plans for stage in plan.stages]),
-            dim,
-            diagonal=units == "diagonal",
-            shared=units.startswith("shared"),
-            kernel_size=kernel_size,
-        )
+        plans = self._add_units(units)
         self.edge_weight = nn.Parameter(torch.ones(self.connectome.num_edges)) if edge_weights else None
         self.readout = Readout(
             readout,
@@ -155,11 +141,24 @@ class TensorNetwork(nn.Module):
             eps=EPS,
         )
         self._runners = nn.ModuleList(self._make_runner(plan) for plan in plans)
-        motors = np.isin(plans[0].outputs, self.schedule.outputs)
-        self.outputs = plans[0].outputs[motors]
-        if self.schedule.silent:
-            silent = ", ".join(f"{relation} {count}" for relation, count in self.schedule.silent)
-            _log.warning("synapses that never fire, because their source has no state when visited: %s", silent)
+        self.outputs = plans[0].outputs[np.isin(plans[0].outputs, self.schedule.outputs)]
+        _report_silent(self.schedule)
+
+    def _add_units(self, units: str) -> list[Plan]:
+        """Plans for the items of a sequence (or the one for single inputs), and the units that they apply."""
+        groups = unit_groups(self.connectome, units)
+        if self.recurrence is None:
+            plans = [make_plan(self.schedule, groups)]
+        else:
+            plans = recurrent_plans(lambda carried: self._compile(outputs="all", carried=carried), groups)
+        self.units = NeuronUnits(
+            first_use(groups, [stage.neurons for plan in plans for stage in plan.stages]),
+            self.dim,
+            diagonal=units == "diagonal",
+            shared=units.startswith("shared"),
+            kernel_size=self.kernel_size,
+        )
+        return plans
 
     def _compile(self, *, outputs: str = "motor", carried: ArrayLike | None = None) -> Schedule:
         return Schedule.compile(
@@ -247,6 +246,10 @@ class TensorNetwork(nn.Module):
         self, runner: PlanRunner, rows: Tensor, size: tuple[int, int] | None, carried: Tensor | None = None
     ) -> Float[Tensor, "row neuron feature"]:
         """Run a plan on folded input."""
+        if wants_reference():
+            from elegans_gnn.nn.tensor_network.reference import reference_outputs  # it builds on this module
+
+            return reference_outputs(self, runner.plan, rows, size, carried)
         wide = (
             rows.to(torch.promote_types(rows.dtype, torch.float32))
             if torch.is_autocast_enabled(rows.device.type)
@@ -276,22 +279,13 @@ class TensorNetwork(nn.Module):
         return f"dim={self.dim}, fuse={self.fuse}, unit_norm={self.unit_norm}, {self.schedule!r}"
 
 
-def _check_fuse(fuse: str, unit_norm: bool, allow_overflow: bool) -> None:
-    if fuse not in FUSES:
-        raise unknown_name("fuse", fuse, FUSES)
-    if fuse == "normalized-mul" and unit_norm:
-        raise invalid("fuse", "'mul' beside unit_norm=True", repr(fuse), "unit_norm normalises the product already")
-    if fuse == "mul" and not unit_norm and not allow_overflow:
-        remedy = (
-            "products of hundreds of states overflow to NaN: set unit_norm=True, or fuse='normalized-mul', "
-            "or allow_overflow=True to have it anyway"
+def _report_silent(schedule: Schedule) -> None:
+    """Name the synapses without effect once, by relation; Python shows a logged warning unless told otherwise."""
+    if schedule.silent:
+        counts = ", ".join(f"{relation} {count}" for relation, count in schedule.silent)
+        _log.warning(
+            "%d synapses never fire, because their source has no state when they are visited: %s (see order= and "
+            "schedule.summary(); logging.getLogger('elegans_gnn').setLevel('ERROR') hides this)",
+            schedule.num_silent,
+            counts,
         )
-        raise invalid("unit_norm", "True when fuse='mul'", False, remedy)
-
-
-def _check_sizes(dim: int, num_heads: int, head_dim: int | None, kernel_size: int | None) -> None:
-    for argument, value in (("dim", dim), ("num_heads", num_heads), ("head_dim", 1 if head_dim is None else head_dim)):
-        if value < 1:
-            raise invalid(argument, "a positive integer", value, f"use {argument}=8, for example")
-    if kernel_size is not None and (kernel_size < 1 or kernel_size % 2 == 0):
-        raise invalid("kernel_size", "odd and positive, or None", kernel_size, "use kernel_size=3")

@@ -23,7 +23,7 @@ class StateAttention(nn.Module):
     The keys have no bias: it would add the same to all scores of a query and drop out of the softmax. For a single
     query the projections are moved from the states to the query and to the attended mean, which is the same
     sum in another order: the weights sum to one, so the value projection can follow the weighted mean. That saves a
-        factor of the number of neurons.
+    factor of the number of neurons.
 
     Args:
         dim: F.
@@ -43,12 +43,13 @@ class StateAttention(nn.Module):
     ) -> Float[Tensor, "row feature"]:
         """One query per row."""
         heads = (self.num_heads, self.head_dim)
-        asked = self.query(query).unflatten(-1, heads) * (1 / math.sqrt(self.head_dim))
-        directions = torch.einsum("rhd,hdf->rhf", asked, self.key.weight.unflatten(0, heads))
-        weights = torch.softmax(directions @ states.transpose(1, 2), -1)
-        mean = weights @ states
-        values = torch.einsum("rhf,hdf->rhd", mean, self.value.weight.unflatten(0, heads))
-        return self.output(values.flatten(1) + self.value.bias)
+        asked = self.query(query).unflatten(-1, heads).transpose(0, 1)
+        directions = torch.bmm(asked, self.key.weight.unflatten(0, heads)).transpose(0, 1).unsqueeze(1)
+        among = states.unsqueeze(1)
+        scale = 1 / math.sqrt(self.head_dim)
+        mean = nn.functional.scaled_dot_product_attention(directions, among, among, scale=scale).squeeze(1)
+        values = torch.bmm(mean.transpose(0, 1), self.value.weight.unflatten(0, heads).transpose(1, 2))
+        return self.output(values.transpose(0, 1).flatten(1) + self.value.bias)
 
     def between(self, states: Float[Tensor, "row neuron feature"]) -> Float[Tensor, "row neuron feature"]:
         """Each state as a query over all of them."""

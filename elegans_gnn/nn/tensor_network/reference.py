@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from elegans_gnn.nn.tensor_network._stage import ACTIVATIONS
+from elegans_gnn.nn.tensor_network._activations import ACTIVATIONS
+from elegans_gnn.nn.tensor_network._plan import Plan
 from elegans_gnn.nn.tensor_network.layer import EPS, TensorNetwork
 from elegans_gnn.nn.tensor_network.rules import parse_order, role_letters
 
@@ -46,7 +47,7 @@ def reference_states(network: TensorNetwork, x: Tensor, carried: dict[int, Tenso
             due.add(v)
     units = network.units.one_by_one()
     named = network.activation
-    activate = ACTIVATIONS[named][0] if isinstance(named, str) else named
+    activate = ACTIVATIONS[named].apply if isinstance(named, str) else named
     silent: Counter[str] = Counter()
     for phase in parse_order(rules["order"]):
         for e in edges:
@@ -76,6 +77,19 @@ def reference_forward(network: TensorNetwork, x: Tensor) -> Tensor:
     states = reference_states(network, tokens).states
     stacked = torch.stack([_rows(states[v]) for v in network.outputs.tolist()], 1)
     return network.unfold(network.readout(_rows(tokens), stacked), x)
+
+
+def reference_outputs(
+    network: TensorNetwork, plan: Plan, rows: Tensor, size: tuple[int, int] | None, carried: Tensor | None
+) -> Tensor:
+    """What running the plan gives, [R, M, F], by way of the loop; arguments as in :meth:`TensorNetwork.run`."""
+
+    def laid(state: Tensor) -> Tensor:
+        return state if size is None else state.unflatten(0, (-1, *size)).permute(0, 3, 1, 2)
+
+    before = None if carried is None else {v: laid(carried[:, v]) for v in plan.carried.tolist()}
+    states = reference_states(network, laid(rows), before).states
+    return torch.stack([_rows(states[v]) for v in plan.outputs.tolist()], 1)
 
 
 def _rows(state: Tensor) -> Tensor:

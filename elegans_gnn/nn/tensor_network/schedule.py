@@ -1,8 +1,7 @@
 """The compiler from a connectome and the visiting rules to what really has to happen, and what can happen at once.
 
 The rules of the tensor network are a loop over synapses. Which branch of the loop a synapse takes depends on the graph
-and
-on the options only, never on the input, so the loop can be run once, on names instead of tensors:
+and on the options only, never on the input, so the loop can be run once, on names instead of tensors:
 
 1. Every visit is resolved to nothing (its source is undefined), a first arrival, a fused arrival or a re-applied unit.
 2. Visits that no output depends on are dropped. Under the default order that is more than half of them.
@@ -112,37 +111,23 @@ class Schedule:
         graph = connectome if len(connectome.kind_names) < 2 else connectome.merged()
         rank = check_rank(graph.visit_rank if visit_rank is None else visit_rank, graph.num_neurons)
         letters = role_letters(graph.roles)
-        before = (
-            np.zeros(graph.num_neurons, bool) if carried is None else np.array(carried, dtype=bool) & (letters != "S")
-        )
+        before = np.zeros(graph.num_neurons, bool)
+        if carried is not None:
+            before = np.array(carried, dtype=bool) & (letters != "S")
         relation = np.char.add(letters[graph.pre], letters[graph.post])
         walk = _Walk(letters, before)
-        by_rank = np.lexsort((rank[graph.post], rank[graph.pre]))
-        for position, phase in enumerate(phases):
-            wanted = [name for name in phase.relations if name not in ignored]
-            for edge in by_rank[np.isin(relation[by_rank], wanted)].tolist():
-                walk.visit(edge, int(graph.pre[edge]), int(graph.post[edge]), position, relation[edge] in again)
+        walk.run(graph, relation, rank, phases, again, ignored)
         visited = {name for phase in phases for name in phase.relations} - ignored
+        never = Counter(str(name) for name in relation if name not in visited)
         defined = np.array(walk.defined, dtype=bool)
         _check_reached(letters, defined, phases)
-        wanted_states = defined if outputs == "all" else defined & (letters == "M")
-        fields = _live(walk.visits, wanted_states)
-        edge, source, target, phase_of, kind = (
-            np.array(fields, dtype=np.int64).reshape(-1, 5).T if fields else np.zeros((5, 0), dtype=np.int64)
-        )
-        depth = depths(source.tolist(), target.tolist(), kind.tolist(), graph.num_neurons, commuting)
-        never = Counter(str(name) for name in relation if name not in visited)
+        wanted = defined if outputs == "all" else defined & (letters == "M")
         return cls(
             letters=letters,
             phases=phases,
-            edge=edge,
-            source=source,
-            target=target,
-            phase=phase_of,
-            kind=kind,
-            wavefront=np.array(depth, dtype=np.int64),
+            **_columns(_live(walk.visits, wanted), graph.num_neurons, commuting),
             commuting=commuting,
-            outputs=np.flatnonzero(wanted_states),
+            outputs=np.flatnonzero(wanted),
             defined=defined,
             carried=before,
             silent=_silent(walk, relation),
@@ -206,6 +191,22 @@ class _Walk:
         self.visits: list[tuple[int, int, int, int, int]] = []
         self.without_source: list[int] = []
 
+    def run(
+        self,
+        graph: Connectome,
+        relation: NDArray[Any],
+        rank: NDArray[np.int64],
+        phases: tuple[Phase, ...],
+        again: frozenset[str],
+        ignored: frozenset[str],
+    ) -> None:
+        """Visit the synapses phase by phase, by the rank of the source, then of the target."""
+        by_rank = np.lexsort((rank[graph.post], rank[graph.pre]))
+        for position, phase in enumerate(phases):
+            wanted = [name for name in phase.relations if name not in ignored]
+            for edge in by_rank[np.isin(relation[by_rank], wanted)].tolist():
+                self.visit(edge, int(graph.pre[edge]), int(graph.post[edge]), position, relation[edge] in again)
+
     def visit(self, edge: int, source: int, target: int, phase: int, reapply: bool) -> None:
         if not self.defined[source]:
             self.without_source.append(edge)
@@ -232,6 +233,16 @@ def _live(
             needed[target] = kind != FIRST
             needed[source] = True
     return kept[::-1]
+
+
+def _columns(
+    visits: list[tuple[int, int, int, int, int]], neurons: int, commuting: bool
+) -> dict[str, NDArray[np.int64]]:
+    """Visits as arrays by field, with their depths."""
+    table = np.array(visits, dtype=np.int64).reshape(-1, 5).T
+    columns = dict(zip(("edge", "source", "target", "phase", "kind"), table, strict=True))
+    source, target, kind = (columns[name].tolist() for name in ("source", "target", "kind"))
+    return columns | {"wavefront": np.array(depths(source, target, kind, neurons, commuting), dtype=np.int64)}
 
 
 def depths(source: list[int], target: list[int], kind: list[int], neurons: int, commuting: bool) -> list[int]:
