@@ -19,6 +19,7 @@ from elegans_gnn.nn.tensor_network._visits import BACKENDS
 
 # A block's units take about this many numbers.
 _BLOCK = 1 << 20
+_PARTS = 4
 
 # Per stage: units, normed units, exported taps, carry and finished states, whether the program loads the input.
 FIELDS = 6
@@ -211,7 +212,7 @@ def products_backward(grad: Tensor, given: Tensor, stage: Stage, grads: Grads, w
         flat = grad.flatten(1)
         torch.mm(flat.t(), given[:, 0], out=weight.flatten(0, 1))
         torch.sum(flat, 0, out=bias.flatten())
-        found = torch.mm(flat, stage.weight.flatten(0, 1)).unsqueeze(1)
+        found = _long_product(flat, stage.weight.flatten(0, 1)).unsqueeze(1)
     else:
         torch.bmm(grad.transpose(1, 2), given.transpose(0, 1), out=weight)
         torch.sum(grad, 1, out=bias)
@@ -220,6 +221,15 @@ def products_backward(grad: Tensor, given: Tensor, stage: Stage, grads: Grads, w
         grads.weight.index_add_(0, where, weight)
         grads.bias.index_add_(0, where, bias)
     return found
+
+
+def _long_product(a: Tensor, b: Tensor) -> Tensor:
+    """a b for small results of long sums: in parts, of which the threads can take one each."""
+    (rows, length), columns = a.shape, b.shape[1]
+    if length % _PARTS or length < _PARTS * columns:
+        return torch.mm(a, b)
+    part = length // _PARTS
+    return torch.bmm(a.view(rows, _PARTS, part).transpose(0, 1), b.view(_PARTS, part, columns)).sum(0)
 
 
 def _normalise(z: Tensor, stage: Stage, settings: Settings, axis: int) -> tuple[Tensor, Tensor | None]:

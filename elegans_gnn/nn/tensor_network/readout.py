@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.errors import unknown_name
+from elegans_gnn.nn.tensor_network._pooling import attend
 
 READOUTS = ("cross", "learned-query", "self", "self-cross", "mean", "sum", "max", "weighted")
 
@@ -44,10 +45,8 @@ class StateAttention(nn.Module):
         """One query per row."""
         heads = (self.num_heads, self.head_dim)
         asked = self.query(query).unflatten(-1, heads).transpose(0, 1)
-        directions = torch.bmm(asked, self.key.weight.unflatten(0, heads)).transpose(0, 1).unsqueeze(1)
-        among = states.unsqueeze(1)
-        scale = 1 / math.sqrt(self.head_dim)
-        mean = nn.functional.scaled_dot_product_attention(directions, among, among, scale=scale).squeeze(1)
+        directions = torch.bmm(asked, self.key.weight.unflatten(0, heads)).transpose(0, 1)
+        mean = attend(directions, states, 1 / math.sqrt(self.head_dim))
         values = torch.bmm(mean.transpose(0, 1), self.value.weight.unflatten(0, heads).transpose(1, 2))
         return self.output(values.transpose(0, 1).flatten(1) + self.value.bias)
 
