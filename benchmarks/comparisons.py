@@ -96,6 +96,8 @@ COMPARISONS = {
         {"worm": {}, **{model: {"model": model} for model in ("mlp", "conv", "attention")}},
         labels=_LABELS,
     ),
-    "classifiers": Comparison("classifier", {"name": "demo", "data": "mnist5k", "steps": 500}, _CLASSIFIERS, seeds=3, labels=_LABELS),
+    "classifiers": Comparison(
+        "classifier", {"name": "demo", "data": "mnist5k", "steps": 500}, _CLASSIFIERS, seeds=3, labels=_LABELS
+    ),
     "digits": Comparison("classifier", {"name": "demo", "data": "digits"}, _CLASSIFIERS, labels=_LABELS),
 }
