@@ -42,7 +42,7 @@ def main() -> None:
             print(f"{name:28s} {json.dumps({**comparison.shared, **changes})}")
         return
     record = measure(comparison, arguments)
-    print_table(comparison, record)
+    print_table(comparison, record["runs"], arguments.steps)
 
 
 def measure(comparison: Comparison, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -81,8 +81,10 @@ def run(task: str, row: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "row": row,
         "settings": dict(settings),
+        "configuration": config.to_dict(),
         "test": result.test,
         "validation": result.validation,
+        "pca": getattr(result, "pca", None),
         "parameters": result.parameters,
         "best_step": result.best_step,
         "training_seconds": round(result.seconds, 1),

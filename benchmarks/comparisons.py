@@ -76,7 +76,7 @@ _LABELS = {
     "no core": "no core: encoder read directly",
     "no synapses": "worm, all synapses silent",
     "tensor network": "worm as a tensor network",
-    "reservoir": "worm as a frozen tensor network",
+    "reservoir": "worm as a frozen tensor network (nothing trains through it)",
     "mlp": "MLP autoencoder",
     "conv": "convolutional autoencoder",
     "attention": "attention autoencoder",

@@ -10,41 +10,56 @@ import numpy as np
 from comparisons import Comparison
 from scipy import stats
 
+Run = Mapping[str, Any]
+
 # The first figure of a task is the one whose differences are tested.
 FIGURES = {"autoencoder": ("accuracy", "f1", "bce", "ssim"), "classifier": ("accuracy", "cross_entropy")}
 _LEVEL = 0.95
 
 
-def print_table(comparison: Comparison, record: Mapping[str, Any]) -> None:
-    """Print the comparison as Markdown."""
-    runs = _runs_by_row(comparison, record)
+def print_table(comparison: Comparison, record: Sequence[Run], steps: int | None = None) -> None:
+    """Print the comparison as Markdown; runs under other settings than the comparison's are left out."""
+    runs = runs_by_row(comparison, record, steps)
     if not runs:
         print("no runs yet")
         return
     names = FIGURES[comparison.task]
-    print("| | " + " | ".join(_heading(name) for name in names) + " | parameters | seconds | n |")
-    print("|---" * (len(names) + 4) + "|")
+    heads = [*map(_heading, names), "parameters", "that train", "MFLOP per image", "s", "n"]
+    print("| | " + " | ".join(heads) + " |")
+    print("|---" * (len(heads) + 1) + "|")
     for row, found in runs.items():
         figures = [_figure(name, [run["test"][name] for run in found]) for name in names]
-        parameters = sum(found[0]["parameters"].values())
         seconds = float(np.median([run["training_seconds"] for run in found]))
-        print(f"| {_label(comparison, row)} | {' | '.join(figures)} | {parameters:,} | {seconds:.0f} | {len(found)} |")
-    first, *others = runs
-    print()
+        sizes = [f"{size:,}" for size in size_of(comparison, row)]
+        print(f"| {_label(comparison, row)} | {' | '.join([*figures, *sizes, f'{seconds:.0f}', str(len(found))])} |")
+    pca = next((run["pca"] for found in runs.values() for run in found if run.get("pca")), None)
+    if pca is not None:
+        print(f"| PCA | {' | '.join(_figure(name, [pca[name]]) for name in names)} | | | | | |")
+    first = next(iter(comparison.rows))
+    others = [row for row in runs if row != first] if first in runs else []
+    print(f"\n{len(others)} intervals of {100 * _LEVEL:.0f} % each, so that one in twenty misses:\n")
     for row in others:
         print(f"- {difference(comparison, runs[first], runs[row], first, row)}")
 
 
-def difference(
-    comparison: Comparison, ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]], first: str, row: str
-) -> str:
+def runs_by_row(comparison: Comparison, record: Sequence[Run], steps: int | None = None) -> dict[str, list[Run]]:
+    """The runs that were told what this comparison tells, by row and in the order of seeds."""
+    found: dict[str, list[Run]] = {}
+    for row in comparison.rows:
+        mine = [run for run in record if run["row"] == row]
+        mine = [r for r in mine if r["settings"] == comparison.settings(row, r["settings"]["seed"], steps)]
+        if mine:
+            found[row] = sorted(mine, key=lambda run: run["settings"]["seed"])
+    return found
+
+
+def difference(comparison: Comparison, ours: Sequence[Run], theirs: Sequence[Run], first: str, row: str) -> str:
     """The paired difference of accuracy over the seeds both have, its interval, and what follows from it."""
     a, b = ({run["settings"]["seed"]: 100 * run["test"]["accuracy"] for run in runs} for runs in (ours, theirs))
-    seeds = sorted(a.keys() & b.keys())
-    gaps = np.array([a[seed] - b[seed] for seed in seeds])
+    gaps = np.array([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])
     label, reference = _label(comparison, row), _label(comparison, first)
     if len(gaps) < 2:
-        return f"{reference} minus {label}: {gaps.mean():+.3f} points, one seed, no interval"
+        return f"{reference} and {label}: fewer than two seeds in common, no interval"
     low, high = interval(gaps)
     if low > 0:
         words = f"{reference} is better"
@@ -62,9 +77,21 @@ def interval(gaps: Sequence[float] | np.ndarray) -> tuple[float, float]:
     return float(values.mean() - reach), float(values.mean() + reach)
 
 
-def _runs_by_row(comparison: Comparison, record: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
-    runs = {row: [run for run in record["runs"] if run["row"] == row] for row in comparison.rows}
-    return {row: sorted(found, key=lambda run: run["settings"]["seed"]) for row, found in runs.items() if found}
+def size_of(comparison: Comparison, row: str) -> tuple[int, int, float]:
+    """Parameters, those that train, and million floating-point operations for one image."""
+    from elegans_gnn.models.flops import count_flops
+    from elegans_gnn.training import AutoencoderConfig, ClassifierConfig
+    from elegans_gnn.training.load import build, graph_of, needs_graph
+
+    config_class = AutoencoderConfig if comparison.task == "autoencoder" else ClassifierConfig
+    config = config_class.preset(**comparison.settings(row, 0))
+    size = 8 if config.data == "digits" else 28
+    classes = {"num_classes": 10} if comparison.task == "classifier" else {}
+    graph = graph_of(config) if needs_graph(config) else None
+    model = build(config, graph, {"in_channels": 1, "image_size": size, **classes})
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    flops = count_flops(model, 1, 1, size, size)
+    return sum(p.numel() for p in model.parameters()), trained, round(flops / 1e6, 1)
 
 
 def _label(comparison: Comparison, row: str) -> str:
@@ -72,7 +99,7 @@ def _label(comparison: Comparison, row: str) -> str:
 
 
 def _heading(name: str) -> str:
-    return f"{name} %" if name == "accuracy" else name
+    return f"{name} %" if name == "accuracy" else name.replace("_", " ")
 
 
 def _figure(name: str, values: Sequence[float]) -> str:

@@ -97,7 +97,7 @@ class RandomlyWiredNetwork(Classifier):
         in_channels, image_size: of the images.
         wiring: ``"er"``, ``"ba"`` or ``"ws"``: Erdos-Renyi (p = 0.2), Barabasi-Albert (m = 5) or Watts-Strogatz
             (k = 4, p = 0.75) graphs.
-        wiring_seed: of the three graphs (they take this seed and the two after it).
+        wiring_seed: of the three graphs; no two values share one.
         width: w.
         depth: nodes a stage, at least 6.
 
@@ -141,7 +141,7 @@ class RandomlyWiredNetwork(Classifier):
         self.stages = nn.Sequential(
             *[
                 WiredStage(
-                    sources_of_nodes(wiring, depth, wiring_seed + stage),
+                    sources_of_nodes(wiring, depth, _STAGES * wiring_seed + stage),
                     width * 2 ** max(0, stage - 1),
                     width * 2**stage,
                     2 if stage else 1,
