@@ -3,6 +3,9 @@
 model.safetensors   every parameter and saved buffer
 config.json         format version, class, arguments, library version, name and fingerprint of the graph
 connectome.json     the graph in plain lists; absent for models without one
+
+A training run adds two small files: classes.json, the names of a classifier's classes, and training.json, the data set
+the model was trained on and, of the folded digits, the fold (``{"data": "digits", "fold": 2}``).
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ from elegans_gnn.models.registry import MODELS
 
 FORMAT = 1
 WEIGHTS, CONFIG, GRAPH = "model.safetensors", "config.json", "connectome.json"
+CLASSES, TRAINING = "classes.json", "training.json"
+_FILES = frozenset((WEIGHTS, CONFIG, GRAPH, CLASSES, TRAINING))
 _KEYS = {"format", "class", "arguments", "library", "connectome"}
 _BROKEN = "copy or save the folder again"
 
@@ -44,7 +49,7 @@ def save_pretrained(model: ImageModel, folder: Path | str, *, overwrite: bool = 
     Args:
         model: one of this package's models.
         folder: where to; must not exist.
-        overwrite: replace a folder that holds a model.
+        overwrite: replace a folder that holds a model and nothing besides.
 
     Returns:
         The folder.
@@ -56,9 +61,8 @@ def save_pretrained(model: ImageModel, folder: Path | str, *, overwrite: bool = 
     name = type(model).__name__
     if name not in _classes():
         raise unknown_name("model", name, _classes())
-    if folder.exists() and not (overwrite and (folder / CONFIG).is_file()):
-        remedy = "choose another one" + ("" if overwrite else ", or pass overwrite=True to replace a model")
-        raise invalid("folder", "new", f"{folder}, which exists", remedy)
+    if folder.exists():
+        _check_replaceable(folder, overwrite)
     save = require("safetensors.torch").save_file
     graph = model.connectome
     config = {
@@ -82,6 +86,20 @@ def save_pretrained(model: ImageModel, folder: Path | str, *, overwrite: bool = 
     return folder
 
 
+def _check_replaceable(folder: Path, overwrite: bool) -> None:
+    """Refuse to replace anything but a folder that :func:`save_pretrained` wrote, with nobody else's files in it."""
+    if not overwrite:
+        remedy = "choose another one, or pass overwrite=True to replace a model"
+        raise invalid("folder", "new", f"{folder}, which exists", remedy)
+    if not (folder.is_dir() and (folder / WEIGHTS).is_file() and (folder / CONFIG).is_file()):
+        raise invalid("folder", "new", f"{folder}, which exists", "choose another one")
+    _config(folder)
+    strange = sorted(path.name for path in folder.iterdir() if path.name not in _FILES or not path.is_file())
+    if strange:
+        got = f"{folder}, which holds {', '.join(strange[:3])}{', ...' if len(strange) > 3 else ''} too"
+        raise invalid("folder", "one with a model and nothing besides", got, "choose another one, or move that away")
+
+
 def _write_json(path: Path, content: Any) -> None:
     try:
         text = json.dumps(content, indent=1, allow_nan=False)
@@ -97,14 +115,18 @@ def _put_in_place(fresh: Path, folder: Path) -> None:
         os.rename(fresh, folder)
         return
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    os.rename(folder, aside / "old")
+    old = aside / "old"
     try:
+        os.rename(folder, old)
         os.rename(fresh, folder)
-    except OSError:
-        os.rename(aside / "old", folder)
+    except BaseException:  # Ctrl-C too
+        if old.exists() and not folder.exists():
+            os.rename(old, folder)
         raise
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        # If even the way back failed, the old model stays where it is.
+        if folder.exists():
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def from_pretrained(folder: Path | str, wanted: type[Model] | None = None) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 
 from elegans_gnn import Connectome, ElegansAutoencoder, ElegansClassifier
 from elegans_gnn.models import ElegansHead, attach_head, build_model, from_pretrained, save_pretrained
-from elegans_gnn.models.pretrained import CONFIG, GRAPH, WEIGHTS
+from elegans_gnn.models.pretrained import CLASSES, CONFIG, GRAPH, TRAINING, WEIGHTS
 
 
 @pytest.fixture
@@ -99,6 +100,49 @@ def test_an_existing_folder_is_never_touched_unless_asked(classifier, folder, tm
     classifier.save_pretrained(folder, overwrite=True)
     assert torch.equal(from_pretrained(folder).head[2].bias, classifier.head[2].bias)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "notes"]
+
+
+@pytest.mark.parametrize("kept", ["config alone", "config and weights", "one file more", "one folder more"])
+def test_overwriting_takes_a_model_folder_for_nothing_else(kept, classifier, folder, tmp_path):
+    """A run folder has a config.json too, and years of work may lie beside a model."""
+    if kept == "config alone":
+        (folder / WEIGHTS).unlink()
+    elif kept == "config and weights":
+        (folder / CONFIG).write_text('{"steps": 3}')
+    elif kept == "one file more":
+        (folder / "thesis.txt").write_text("years of work")
+    else:
+        (folder / "tensorboard").mkdir()
+    before = {path.name: path.is_dir() or path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(ValueError, match="folder must be "):
+        classifier.save_pretrained(folder, overwrite=True)
+    assert {path.name: path.is_dir() or path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_what_a_run_adds_is_replaced_with_the_model(classifier, folder):
+    for name in (CLASSES, TRAINING):
+        (folder / name).write_text("[]")
+    classifier.save_pretrained(folder, overwrite=True)
+    assert sorted(path.name for path in folder.iterdir()) == [CONFIG, GRAPH, WEIGHTS]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_ctrl_c_while_a_model_is_replaced_brings_the_old_one_back(number, classifier, folder, tmp_path, monkeypatch):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    renamed, calls = os.rename, []
+
+    def interrupted(source: Path, target: Path) -> None:
+        calls.append(target)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+        renamed(source, target)
+
+    monkeypatch.setattr(os, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        classifier.save_pretrained(folder, overwrite=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_a_failed_save_leaves_the_old_folder_and_nothing_else(classifier, folder, tmp_path, monkeypatch):
