@@ -1,22 +1,19 @@
-"""Images: the fixed split of the digits, MNIST and CIFAR-10 from disk, and what is said when they are not there."""
+"""Images: the fixed split of the digits, MNIST from disk, and what is said when it is not there or is another."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import pickle
 import struct
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torchvision.datasets import CIFAR10
+from torchvision.datasets import MNIST, FashionMNIST
 
 from elegans_gnn.connectome._load import data_folder
-from elegans_gnn.datasets import ImageSource, ink, load_cifar10, load_digits
+from elegans_gnn.datasets import ImageSource, ink, load_digits, load_images
 from elegans_gnn.errors import DataUnavailableError
 
 MNIST_NAMES = (
@@ -31,19 +28,6 @@ LIST_OF_FILES = ", ".join(MNIST_NAMES)
 @pytest.fixture(scope="module")
 def digits() -> ImageSource:
     return load_digits()
-
-
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """No network, at once; the addresses that were asked for."""
-    asked = []
-
-    def refuse(request: urllib.request.Request, *_: object, **__: object) -> None:
-        asked.append(request.full_url)
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    return asked
 
 
 def test_split_is_the_published_one() -> None:
@@ -200,6 +184,58 @@ def test_files_with_the_right_names_and_wrong_contents_are_refused(case: str, tm
         load_digits(str(tmp_path))
 
 
+@pytest.mark.parametrize("number", [1, 3])
+def test_labels_beyond_the_classes_are_refused_before_training(number: int, tmp_path: Path) -> None:
+    count = 40 if number == 1 else 10
+    write_mnist(tmp_path)
+    (tmp_path / MNIST_NAMES[number]).write_bytes(idx_bytes(np.arange(count) % 10 + (np.arange(count) == 7) * 5))
+    with pytest.raises(ValueError, match=rf"images with labels from 0 to 9, got 12 in .*{MNIST_NAMES[number]}; use a"):
+        load_digits(str(tmp_path))
+
+
+def packed_beside(folder: Path, monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
+    """The .gz files too; torchvision is told their sums, as it knows those of the real ones."""
+    resources = []
+    for name in MNIST_NAMES:
+        packed = gzip.compress((folder / name).read_bytes())
+        (folder / f"{name}.gz").write_bytes(packed)
+        resources.append((f"{name}.gz", hashlib.md5(packed).hexdigest()))
+    monkeypatch.setattr(kind, "resources", resources)
+
+
+@pytest.mark.parametrize(("data", "kind"), [("mnist", MNIST), ("fashion-mnist", FashionMNIST)])
+def test_packed_files_beside_are_checked(
+    data: str, kind: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / kind.__name__ / "raw"
+    write_mnist(folder)
+    packed_beside(folder, monkeypatch, kind)
+    assert len(load_images(data, tmp_path).test().labels) == 10
+    pictures = (folder / MNIST_NAMES[2]).read_bytes()
+    (folder / MNIST_NAMES[2]).write_bytes(pictures[:-1] + bytes([pictures[-1] ^ 1]))
+    with pytest.raises(ValueError, match=rf"as it is packed, got .*{MNIST_NAMES[2]}, which differs from what"):
+        load_images(data, tmp_path)
+    (folder / f"{MNIST_NAMES[3]}.gz").write_bytes(gzip.compress(b"something else"))
+    (folder / MNIST_NAMES[2]).write_bytes(pictures)
+    with pytest.raises(ValueError, match=rf"published MD5 sums, got .*{MNIST_NAMES[3]}\.gz, which has another"):
+        load_images(data, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "start"),
+    [
+        (1, [5, 0, 4, 1, 9, 2, 1, 3, 1, 4, 3, 5, 3, 6, 1, 7, 2, 8, 6, 9]),
+        (3, [7, 2, 1, 0, 4, 1, 4, 9, 5, 9, 0, 6, 9, 0, 1, 5, 9, 7, 3, 4]),
+    ],
+)
+def test_mnist_is_not_taken_for_fashion_mnist(number: int, start: list[int], tmp_path: Path) -> None:
+    folder = tmp_path / "FashionMNIST" / "raw"
+    arrays = write_mnist(folder, test=40)
+    (folder / MNIST_NAMES[number]).write_bytes(idx_bytes(np.concatenate([start, arrays[MNIST_NAMES[number]][20:]])))
+    with pytest.raises(ValueError, match=rf"Fashion-MNIST, got .*{MNIST_NAMES[number]}, which is MNIST's; unpack"):
+        load_images("fashion-mnist", tmp_path)
+
+
 def test_mnist_neither_on_disk_nor_downloadable(tmp_path: Path, offline: list[str]) -> None:
     """Through torchvision's own download, with only the network taken away."""
     with pytest.raises(DataUnavailableError) as caught:
@@ -218,72 +254,3 @@ def test_doing_what_the_message_says_helps(tmp_path: Path, offline: list[str]) -
         load_digits("mnist", tmp_path)
     write_mnist(tmp_path / "MNIST" / "raw")
     assert len(load_digits("mnist", tmp_path).test().labels) == 10
-
-
-def write_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch, per_batch: int = 20) -> np.ndarray:
-    """Files in CIFAR-10's own format; torchvision is told their sums, as it knows those of the real ones.
-
-    Returns:
-        The pictures of the five training batches, [M, 3, 32, 32], in order; picture i has the label i % 10.
-    """
-    folder = root / "cifar-10-batches-py"
-    folder.mkdir(parents=True)
-    generator = np.random.default_rng(0)
-    pictures = generator.integers(0, 256, (6 * per_batch, 3, 32, 32), dtype=np.uint8)
-    contents: dict[str, object] = {"batches.meta": {"label_names": [f"class {number}" for number in range(10)]}}
-    for batch in range(6):
-        rows = range(batch * per_batch, (batch + 1) * per_batch)
-        name = f"data_batch_{batch + 1}" if batch < 5 else "test_batch"
-        contents[name] = {"data": pictures[rows].reshape(per_batch, -1), "labels": [row % 10 for row in rows]}
-    sums = {}
-    for name, content in contents.items():
-        (folder / name).write_bytes(pickle.dumps(content))
-        sums[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
-    monkeypatch.setattr(CIFAR10, "train_list", [[name, sums[name]] for name, _ in CIFAR10.train_list])
-    monkeypatch.setattr(CIFAR10, "test_list", [[name, sums[name]] for name, _ in CIFAR10.test_list])
-    monkeypatch.setattr(CIFAR10, "meta", {**CIFAR10.meta, "md5": sums["batches.meta"]})
-    return pictures
-
-
-def test_cifar10_from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: list[str]) -> None:
-    pictures = torch.from_numpy(write_cifar10(tmp_path, monkeypatch))
-    source = load_cifar10(tmp_path)
-    train, validation, test = source.train(), source.validation(), source.test()
-    assert [len(part.labels) for part in (train, validation, test)] == [90, 10, 20]
-    for part, rows in ((train, range(90)), (validation, range(90, 100)), (test, range(100, 120))):
-        assert part.pixels.dtype == torch.float32
-        assert torch.equal((part.pixels * 255).round().to(torch.uint8), pictures[rows.start : rows.stop])
-        assert part.labels.tolist() == [row % 10 for row in rows]
-    assert offline == []
-
-
-@pytest.mark.parametrize("damage", ["test_batch", "data_batch_3", "batches.meta"])
-@pytest.mark.parametrize("how", ["changed", "missing"])
-def test_damaged_cifar10_is_refused(
-    damage: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: list[str]
-) -> None:
-    write_cifar10(tmp_path, monkeypatch)
-    path = tmp_path / "cifar-10-batches-py" / damage
-    if how == "missing":
-        path.unlink()
-    else:
-        path.write_bytes(path.read_bytes() + b".")
-    with pytest.raises(DataUnavailableError) as caught:
-        load_cifar10(tmp_path)
-    assert str(caught.value) == (
-        f"{path.parent} is incomplete or damaged (its files do not have CIFAR-10's MD5 sums); "
-        f"remove it and unpack cifar-10-python.tar.gz in {tmp_path} again"
-    )
-    assert offline == []
-
-
-@pytest.mark.parametrize("download", [True, False])
-def test_cifar10_neither_on_disk_nor_downloadable(download: bool, tmp_path: Path, offline: list[str]) -> None:
-    with pytest.raises(DataUnavailableError) as caught:
-        load_cifar10(tmp_path, download=download)
-    why = "could not be" if download else "was not to be"
-    assert str(caught.value) == (
-        f"CIFAR-10 is not in {tmp_path} and {why} downloaded; unpack cifar-10-python.tar.gz there, "
-        f"so that {tmp_path / 'cifar-10-batches-py' / 'data_batch_1'} exists"
-    )
-    assert offline == (["https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"] if download else [])

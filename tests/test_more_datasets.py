@@ -1,22 +1,17 @@
-"""The five folds of small digits, Fashion-MNIST and CIFAR-100 in their own file formats, and pictures from files."""
+"""The five folds of small digits, Fashion-MNIST in its own file format, and pictures from files."""
 
 from __future__ import annotations
 
 import hashlib
-import pickle
 import struct
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.datasets import CIFAR100
 
 from elegans_gnn.datasets import (
-    load_cifar100,
     load_digits,
     load_fashion_mnist,
     load_images,
@@ -25,19 +20,6 @@ from elegans_gnn.datasets import (
     write_images,
 )
 from elegans_gnn.errors import DataUnavailableError
-
-
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """No network, at once; the addresses that were asked for."""
-    asked = []
-
-    def refuse(request: urllib.request.Request, *_: object, **__: object) -> None:
-        asked.append(request.full_url)
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    return asked
 
 
 def keys(pixels: torch.Tensor) -> list[bytes]:
@@ -125,54 +107,6 @@ def test_fashion_mnist_offline_says_which_files_go_where(tmp_path: Path, offline
     assert offline
 
 
-def write_cifar100(root: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
-    """Files in CIFAR-100's own format; torchvision is told their sums, as it knows those of the real ones."""
-    folder = root / "cifar-100-python"
-    folder.mkdir(parents=True)
-    pictures = np.random.default_rng(0).integers(0, 256, (220, 3, 32, 32), dtype=np.uint8)
-    contents: dict[str, object] = {"meta": {"fine_label_names": [f"class {number}" for number in range(100)]}}
-    for name, rows in (("train", range(200)), ("test", range(200, 220))):
-        contents[name] = {"data": pictures[rows].reshape(len(rows), -1), "fine_labels": [row % 100 for row in rows]}
-    sums = {}
-    for name, content in contents.items():
-        (folder / name).write_bytes(pickle.dumps(content))
-        sums[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
-    monkeypatch.setattr(CIFAR100, "train_list", [["train", sums["train"]]])
-    monkeypatch.setattr(CIFAR100, "test_list", [["test", sums["test"]]])
-    monkeypatch.setattr(CIFAR100, "meta", {**CIFAR100.meta, "md5": sums["meta"]})
-    return pictures
-
-
-def test_cifar100_from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: list[str]) -> None:
-    pictures = torch.from_numpy(write_cifar100(tmp_path, monkeypatch))
-    source = load_images("cifar100", tmp_path)
-    assert len(source.classes) == 100
-    train, validation, test = source.train(), source.validation(), source.test()
-    assert [len(part.labels) for part in (train, validation, test)] == [180, 20, 20]
-    assert torch.equal((test.pixels * 255).round().to(torch.uint8), pictures[200:])
-    assert validation.labels.tolist() == list(range(80, 100))
-    assert offline == []
-    path = tmp_path / "cifar-100-python" / "train"
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(
-        DataUnavailableError, match=r"incomplete or damaged .*CIFAR-100's MD5 sums.*cifar-100-python\.tar"
-    ):
-        load_cifar100(tmp_path)
-    path.unlink()
-    with pytest.raises(DataUnavailableError, match="incomplete or damaged"):
-        load_cifar100(tmp_path)
-
-
-def test_cifar100_offline_says_which_files_go_where(tmp_path: Path, offline: list[str]) -> None:
-    with pytest.raises(DataUnavailableError) as caught:
-        load_cifar100(tmp_path)
-    assert str(caught.value) == (
-        f"CIFAR-100 is not in {tmp_path} and could not be downloaded; unpack cifar-100-python.tar.gz there, "
-        f"so that {tmp_path / 'cifar-100-python' / 'train'} exists"
-    )
-    assert offline
-
-
 def test_pictures_come_back_as_they_were_written(tmp_path: Path) -> None:
     pixels = torch.randint(0, 256, (3, 1, 5, 5), generator=torch.Generator().manual_seed(0)) / 255
     written = write_images(pixels, ["one.png", "one.png", "many.csv:3"], tmp_path / "out")
@@ -200,3 +134,41 @@ def test_rows_of_a_table_are_pictures(tmp_path: Path) -> None:
     names, found = read_images([tmp_path / "a.csv"], 1, 2)
     assert names == ["a.csv:1", "a.csv:2"]
     assert torch.allclose(found[0, 0], torch.tensor([[0.0, 0.2], [0.4, 1.0]]))
+
+
+def test_sixteen_bits_of_grey_are_shares_of_white(tmp_path: Path) -> None:
+    values = np.array([[0, 255, 256], [1000, 30000, 32768], [50000, 65534, 65535]], dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    _, found = read_images([tmp_path / "deep.png"], 1, 3)
+    assert torch.allclose(found[0, 0], torch.from_numpy(values.astype(np.float32)) / 65535, atol=1e-6)
+    with pytest.raises(ValueError, match=r"pictures with 3 channel\(s\), got .*deep.png with 1"):
+        read_images([tmp_path / "deep.png"], 3, 3)
+
+
+@pytest.mark.parametrize("kind", ["int32", "float32"])
+def test_pictures_whose_white_is_unknown_are_refused(kind: str, tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 200, dtype=kind)).save(tmp_path / "raw.tiff")
+    with pytest.raises(ValueError, match=r"pictures of 8 or 16 bits a channel, got .*raw.tiff with 32-bit values"):
+        read_images([tmp_path / "raw.tiff"], 1, 4)
+
+
+def test_a_byte_order_mark_costs_no_row(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf0,51,102,255\r\n255,0,0,0\r\n")
+    names, found = read_images([tmp_path / "a.csv"], 1, 2)
+    assert names == ["a.csv:1", "a.csv:2"]
+    assert torch.allclose(found[0, 0], torch.tensor([[0.0, 0.2], [0.4, 1.0]]))
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("0,51,x,255\n255,0,0,0\n", "line 1: something that is no number in column 3, 'x'"),
+        ("a,b,c,d\n255,0,,0\n", "line 2: something that is no number in column 3, ''"),
+        ("a,b,c,d\n\ne,f,g,h\n", "line 3: something that is no number in column 1, 'e'"),
+        ("a,b,c,1\n255,0,0,0\n", "line 1: something that is no number in column 1, 'a'"),
+    ],
+)
+def test_a_bad_cell_is_no_heading(text: str, where: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ValueError, match=rf"IMAGES must be rows of 4 numbers, got .*a\.csv, {where}; mend it"):
+        read_images([tmp_path / "a.csv"], 1, 2)

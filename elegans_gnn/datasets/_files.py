@@ -13,6 +13,9 @@ from torch import Tensor
 from elegans_gnn.errors import invalid
 
 _MODES = {1: "L", 3: "RGB"}
+_GREY16 = "I;16"
+# Pillow's 32-bit integers and floats: their white is not known.
+_WITHOUT_WHITE = ("I", "F")
 _TABLES = (".csv", ".txt")
 
 
@@ -20,9 +23,9 @@ def read_images(paths: Iterable[Path | str], channels: int, size: int) -> tuple[
     """Pictures of the shape a model takes.
 
     Args:
-        paths: picture files (PNG, or what else Pillow reads) with the right number of channels, or CSV files of
-            channels * size * size numbers a row, from 0 to 255, or to 1 if none in the file is larger; a first row
-            without numbers is a heading.
+        paths: picture files (PNG, or what else Pillow reads) with the right number of channels, of 8 bits each (grey:
+            or 16), or CSV files of channels * size * size numbers a row, from 0 to 255, or to 1 if none in the file is
+            larger; a first row without any number is a heading.
         channels, size: of the model's images.
 
     Returns:
@@ -80,35 +83,41 @@ def _read_picture(path: Path, channels: int, size: int) -> Tensor:
             opened.load()
             found = len(opened.getbands()) if opened.mode != "P" else 3
             width, height = opened.size
-            picture = opened.convert(_MODES[channels]) if found == channels and channels in _MODES else None
+            mode = opened.mode
+            fits = found == channels and channels in _MODES and mode not in _WITHOUT_WHITE
+            # Converting would cut 16 bits off at 255.
+            deep = mode.startswith(_GREY16)
+            picture = (opened.copy() if deep else opened.convert(_MODES[channels])) if fits else None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         said = str(error).partition("\n")[0]
         raise invalid("IMAGES", "readable pictures", f"{path}, which is damaged ({said})", "save it anew") from error
+    if mode in _WITHOUT_WHITE:
+        got = f"{path} with 32-bit values"
+        raise invalid("IMAGES", "pictures of 8 or 16 bits a channel", got, "save it as an 8-bit picture")
     if picture is None:
         wanted = {1: "grey", 3: "colour"}.get(channels, "such")
         remedy = f"save it as a {wanted} picture"
         raise invalid("IMAGES", f"pictures with {channels} channel(s)", f"{path} with {found}", remedy)
     if (width, height) != (size, size):
         raise invalid("IMAGES", f"{size} x {size} pixels", f"{path} with {width} x {height}", "resize it")
-    values = torch.from_numpy(np.asarray(picture, dtype=np.float32).copy()) / 255
+    values = torch.from_numpy(np.asarray(picture, dtype=np.float32).copy()) / (65535 if deep else 255)
     return values.reshape(size, size, channels).permute(2, 0, 1)
 
 
 def _read_table(path: Path, channels: int, size: int) -> Tensor:
     length = channels * size * size
     rows: list[list[float]] = []
+    headed = False
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            for number, row in enumerate(csv.reader(file), start=1):
-                if not row:
+        # A spreadsheet's byte-order mark would spoil the first number.
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            for row in filter(None, reader):
+                values = [_number(cell) for cell in row]
+                if not rows and not headed and not any(value is not None for value in values):
+                    headed = True
                     continue
-                values = _numbers(row)
-                if values is None and number == 1:
-                    continue
-                if values is None or len(values) != length:
-                    got = "something that is no number" if values is None else f"{len(values)} numbers"
-                    raise invalid("IMAGES", f"rows of {length} numbers", f"{path}, line {number}: {got}", "mend it")
-                rows.append(values)
+                rows.append(_checked_row(row, values, length, f"{path}, line {reader.line_num}"))
     except (UnicodeDecodeError, csv.Error) as error:
         raise invalid("IMAGES", "a CSV file of numbers", f"{path}: {error}", "save it anew") from error
     if not rows:
@@ -120,8 +129,20 @@ def _read_table(path: Path, channels: int, size: int) -> Tensor:
     return pixels.reshape(-1, channels, size, size)
 
 
-def _numbers(row: list[str]) -> list[float] | None:
+def _checked_row(row: list[str], values: list[float | None], length: int, where: str) -> list[float]:
+    """The numbers of a row, if all cells are numbers and there are enough of them."""
+    numbers = [value for value in values if value is not None]
+    if len(numbers) < len(values):
+        column = values.index(None)
+        got = f"{where}: something that is no number in column {column + 1}, {row[column]!r}"
+        raise invalid("IMAGES", f"rows of {length} numbers", got, "mend it")
+    if len(numbers) != length:
+        raise invalid("IMAGES", f"rows of {length} numbers", f"{where}: {len(numbers)} numbers", "mend it")
+    return numbers
+
+
+def _number(cell: str) -> float | None:
     try:
-        return [float(cell) for cell in row]
+        return float(cell)
     except ValueError:
         return None

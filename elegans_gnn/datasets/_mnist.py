@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import struct
+import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -18,9 +20,16 @@ from elegans_gnn.datasets._images import DIGITS, Images, ImageSource
 from elegans_gnn.errors import DataUnavailableError, invalid, require
 
 _MNIST_VALIDATION = 5_000
+# Bytes before the first label of an idx file.
+_LABELS_BEGIN = 8
 _MNIST_FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+# The first twenty labels of MNIST's own two parts.
+_MNIST_STARTS = {
+    "train-labels-idx1-ubyte": bytes((5, 0, 4, 1, 9, 2, 1, 3, 1, 4, 3, 5, 3, 6, 1, 7, 2, 8, 6, 9)),
+    "t10k-labels-idx1-ubyte": bytes((7, 2, 1, 0, 4, 1, 4, 9, 5, 9, 0, 6, 9, 0, 1, 5, 9, 7, 3, 4)),
 }
 _CLOTHES = (
     "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
@@ -37,6 +46,10 @@ def load_digits(data: str = "mnist5k", data_dir: str | os.PathLike[str] = "downl
             folder that holds the full set's four idx files.
         data_dir: where torchvision looks for the full set, or puts it after a download.
 
+    Of idx files the format, their sizes and the range of the labels are checked. Where MNIST's .gz files lie beside
+    them, these must have their published MD5 sums and the idx files must be what they hold; without them, and in a
+    folder given by its path, nothing tells MNIST from another data set of its shape.
+
     Raises:
         ValueError: the folder is not there or does not hold MNIST; the message lists the files.
         DataUnavailableError: the full set is neither on disk nor downloadable; the message says which files go where.
@@ -45,7 +58,7 @@ def load_digits(data: str = "mnist5k", data_dir: str | os.PathLike[str] = "downl
     if data == "mnist5k":
         return _mnist5k()
     if data == "mnist":
-        return _mnist(_downloaded(Path(data_dir), "MNIST", "MNIST"))
+        return _mnist(_named(Path(data_dir), "MNIST", "MNIST"))
     folder = _mnist_folder(Path(data))
     missing = [name for name in _MNIST_NAMES if not (folder / name).is_file()]
     if missing:
@@ -58,11 +71,19 @@ def load_digits(data: str = "mnist5k", data_dir: str | os.PathLike[str] = "downl
 def load_fashion_mnist(data_dir: str | os.PathLike[str] = "downloads") -> ImageSource:
     """Fashion-MNIST through torchvision: ten pieces of clothing, 55,000 / 5,000 / 10,000 pictures as MNIST's.
 
+    The files are checked as those of MNIST are, see :func:`load_digits`, and label files that begin as MNIST's own do
+    are refused, since the two data sets' files have the same names.
+
     Raises:
         ValueError: files with the right names and something else in them.
         DataUnavailableError: neither on disk nor downloadable; the message says which files go where.
     """
-    return _mnist(_downloaded(Path(data_dir), "FashionMNIST", "Fashion-MNIST"), "fashion-mnist", _CLOTHES)
+    folder = _named(Path(data_dir), "FashionMNIST", "Fashion-MNIST")
+    for name, start in _MNIST_STARTS.items():
+        if _start_of_labels(folder / name, len(start)) == start:
+            remedy = "unpack Fashion-MNIST's .gz files there"
+            raise invalid("data", "Fashion-MNIST", f"{folder / name}, which is MNIST's", remedy)
+    return _mnist(folder, "fashion-mnist", _CLOTHES)
 
 
 @cache
@@ -87,7 +108,7 @@ def _mnist5k() -> ImageSource:
 
 
 def _mnist(folder: Path, name: str = "mnist", classes: tuple[str, ...] = DIGITS) -> ImageSource:
-    _check_idx_files(folder)
+    _check_idx_files(folder, len(classes))
 
     def read(kind: str) -> Images:
         from torchvision.datasets.mnist import read_image_file, read_label_file
@@ -115,14 +136,18 @@ def _count_idx_files(folder: Path) -> int:
     return sum((folder / name).is_file() for name in _MNIST_NAMES)
 
 
-def _check_idx_files(folder: Path) -> None:
-    """Refuse files that have MNIST's names and something else in them."""
+def _check_idx_files(folder: Path, classes: int) -> None:
+    """Refuse files that have MNIST's names and something else in them; labels are read, pictures are not."""
     for images, labels in _MNIST_FILES.values():
         pictures = _idx_length(folder / images, (28, 28), "28 x 28 pictures")
         digits = _idx_length(folder / labels, (), "labels")
         if pictures != digits:
             got = f"{pictures} pictures and {digits} labels in {folder}"
             raise invalid("data", f"MNIST with one label in {labels} per picture", got, "unpack the .gz files again")
+        largest = int(np.fromfile(folder / labels, np.uint8, offset=_LABELS_BEGIN).max())
+        if largest >= classes:
+            got = f"{largest} in {folder / labels}"
+            raise invalid("data", f"images with labels from 0 to {classes - 1}", got, "use a data set of these classes")
 
 
 def _idx_length(path: Path, item: tuple[int, ...], what: str) -> int:
@@ -146,6 +171,32 @@ def _idx_shape(path: Path) -> tuple[int, ...] | None:
         return None
     shape = struct.unpack(f">{head[3]}I", sizes)
     return shape if path.stat().st_size == len(head) + len(sizes) + math.prod(shape) else None
+
+
+def _start_of_labels(path: Path, count: int) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(_LABELS_BEGIN + count)[_LABELS_BEGIN:]
+
+
+def _named(root: Path, kind: str, title: str) -> Path:
+    """The folder of torchvision's data set `kind`, after its .gz files, if they are there, were checked."""
+    from torchvision import datasets
+
+    folder = _downloaded(root, kind, title)
+    for packed, md5 in getattr(datasets, kind).resources:
+        path = folder / packed
+        if not path.is_file():
+            continue
+        content = path.read_bytes()
+        remedy = f"remove it, or fetch {title} anew"
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
+            raise invalid("data", f"{title} with its published MD5 sums", f"{path}, which has another", remedy)
+        # The last eight bytes of a .gz file: CRC-32 and length of what is packed.
+        unpacked = path.with_suffix("").read_bytes()
+        if struct.unpack("<II", content[-8:]) != (zlib.crc32(unpacked), len(unpacked)):
+            got = f"{path.with_suffix('')}, which differs from what {packed} holds"
+            raise invalid("data", f"{title} as it is packed", got, "unpack its .gz file again")
+    return folder
 
 
 def _downloaded(root: Path, kind: str, title: str) -> Path:
