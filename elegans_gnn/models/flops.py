@@ -3,6 +3,8 @@
 As torch counts them: matrix products and convolutions, a multiplication and an addition each; sums along synapses
 count like the sparse matrix products they are. Element by element work (activations, norms, the arrivals in a tensor
 network) is not counted.
+
+Importing this module registers the formulas of our operators with torch, so that any FlopCounterMode counts them.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry, register_flop_formula
 
 from elegans_gnn.nn.tensor_network._stage import FIELDS
 
@@ -36,7 +38,7 @@ def count_flops(model: nn.Module, *input_shape: int, backward: bool = False) -> 
     """
     like = next(model.parameters(), torch.empty(0))
     x = torch.zeros(input_shape, dtype=like.dtype, device=like.device)
-    counter = FlopCounterMode(display=False, custom_mapping=_formulas())
+    counter = FlopCounterMode(display=False, custom_mapping=_formulas_of_torch())
     training = model.training
     model.eval()
     try:
@@ -51,13 +53,10 @@ def count_flops(model: nn.Module, *input_shape: int, backward: bool = False) -> 
     return int(counter.get_total_flops())
 
 
-def _formulas() -> dict[Any, Callable[..., int]]:
-    ours, aten = torch.ops.elegans_gnn, torch.ops.aten
+def _formulas_of_torch() -> dict[Any, Callable[..., int]]:
+    """For torch's own operators, whose formulas are missing or wrong there; they hold inside `count_flops` alone."""
+    aten = torch.ops.aten
     return {
-        ours.aggregate_forward: _aggregate_forward,
-        ours.aggregate_backward: _aggregate_backward,
-        ours.tensor_network_forward: _network_forward,
-        ours.tensor_network_backward: _network_backward,
         aten.convolution_backward: _convolution_backward,
         aten._scaled_dot_product_flash_attention_for_cpu: _attention_forward,
         aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
@@ -119,3 +118,20 @@ def _attention_backward(
     """As torch counts its other attention kernels: the scores again, then two products for each of the two."""
     batch, heads, asked, size = query
     return 2 * batch * heads * asked * key[2] * (3 * size + 2 * value[3])
+
+
+def _register() -> None:
+    ours = torch.ops.elegans_gnn
+    formulas: dict[Any, Callable[..., int]] = {
+        ours.aggregate_forward: _aggregate_forward,
+        ours.aggregate_backward: _aggregate_backward,
+        ours.tensor_network_forward: _network_forward,
+        ours.tensor_network_backward: _network_backward,
+    }
+    for operator, formula in formulas.items():
+        # torch refuses a second registration, as when this module is reloaded.
+        if operator not in flop_registry:
+            register_flop_formula(operator)(formula)
+
+
+_register()

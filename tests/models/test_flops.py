@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from elegans_gnn import ElegansAutoencoder
-from elegans_gnn.models import build_core, count_flops, parameters
+from elegans_gnn.models import build_core, count_flops, flops, parameters
 from elegans_gnn.models.baselines.attention import TransformerBlock
 
 
@@ -36,6 +39,17 @@ def test_message_passing_is_two_operations_an_edge_and_feature(tiny, backward):
         # Both gradients of each step; the first state is the input, which needs none.
         wanted += (2 * 3 - 1) * aggregate + 2 * 3 * unit
     assert count_flops(core, batch, core.num_inputs, features, backward=backward) == wanted
+
+
+@pytest.mark.parametrize("name", ["message-passing", "tensor-network"])
+def test_torchs_own_counter_knows_our_operators(tiny, name):
+    options = {"readout": "mean", "unit_norm": False} if name == "tensor-network" else {"steps": 3}
+    core = build_core(tiny, 1, name, **options)
+    signal = torch.zeros(2, core.num_inputs, core.features_in)
+    with FlopCounterMode(display=False) as counter:
+        core(signal).sum().backward()
+    assert counter.get_total_flops() == count_flops(core, *signal.shape, backward=True)
+    importlib.reload(flops)
 
 
 def test_a_weight_per_channel_costs_the_same_product(tiny):
