@@ -39,6 +39,8 @@ def keeps_arguments(init: Callable[..., None]) -> Callable[..., None]:
             found.update(value if many else {name: value})
         self.connectome = found.pop("connectome", None)
         self.arguments = {name: _plain(value) for name, value in found.items()}
+        # A size left to the model is stored as it came out, so that later defaults change no saved model.
+        self.arguments.update(getattr(self, "chosen", {}))
 
     return keeping
 
@@ -57,12 +59,17 @@ class ImageModel(nn.Module):
         PARTS: name of a part -> names of the attributes it consists of.
         MATRICES: names of the attributes whose matrices are dense linear maps; synapses, neuron units and tables of
             positions are not among them.
+
+    Attributes:
+        arguments: the keywords the model was built with.
+        chosen: those of them that were left to the model, where it has such.
     """
 
     PARTS: ClassVar[dict[str, tuple[str, ...]]] = {}
     MATRICES: ClassVar[tuple[str, ...]] = ()
 
     arguments: dict[str, Any]
+    chosen: dict[str, Any]
     connectome: Connectome | None
     image_size: int
     in_channels: int

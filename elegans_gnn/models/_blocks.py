@@ -11,6 +11,8 @@ from elegans_gnn.errors import invalid
 
 # Each neuron of an image model holds C maps of this height and width, as one vector of C * 16 features.
 MAP_SIZE = 4
+# Up to this image size the connectome classifier's stem has a grid less, and baselines of its size are smaller.
+SMALL_IMAGE = 24
 # 15 % of the pixels of a digit are ink: decoders start near that rate (18 %) instead of at one half.
 INK_LOGIT = -1.5
 

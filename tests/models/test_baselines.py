@@ -53,9 +53,17 @@ def check_gradients(model, loss):
     assert any(id(p) in matrices for p in model.parameters())
 
 
-@pytest.mark.parametrize(("task", "names"), [("autoencoder", AUTOENCODERS), ("classifier", CLASSIFIERS[:3])])
-def test_default_sizes_are_within_a_tenth_of_ours(worm, task, names):
-    images = {} if task == "autoencoder" else {"image_size": 28, "in_channels": 1}
+@pytest.mark.parametrize(
+    ("task", "names", "images"),
+    [
+        ("autoencoder", AUTOENCODERS, {}),
+        *[
+            ("classifier", CLASSIFIERS[:3], {"image_size": size, "in_channels": in_channels})
+            for size, in_channels in ((8, 1), (16, 1), (28, 1), (32, 3))
+        ],
+    ],
+)
+def test_default_sizes_are_within_a_tenth_of_ours(worm, task, names, images):
     ours = parameters(build_model(task, "elegans", connectome=worm, **images))
     for name in names:
         assert parameters(build_model(task, name, **images)) == pytest.approx(ours, rel=0.1)
@@ -171,6 +179,18 @@ def test_the_wiring_seed_and_kind_decide_the_network():
 def test_refusals(tiny, task, name, arguments, message):
     with pytest.raises(ValueError, match=message):
         build_model(task, name, connectome=tiny, **arguments)
+
+
+@pytest.mark.parametrize(("name", "count"), [("vit", 154_954), ("resnet", 146_112), ("randomly-wired", 149_990)])
+def test_default_sizes_on_mnist_are_those_of_the_tables(name, count):
+    assert parameters(build_model("classifier", name, image_size=28, in_channels=1)) == count
+
+
+@pytest.mark.parametrize(("name", "width"), [("vit", 48), ("resnet", 20), ("randomly-wired", 20)])
+def test_a_width_left_to_the_model_is_stored_as_it_came_out(name, width):
+    """A saved model is rebuilt from its arguments, whatever later defaults are."""
+    assert build_model("classifier", name, image_size=8).arguments["width"] == width
+    assert build_model("classifier", name, image_size=8, width=32).arguments["width"] == 32
 
 
 def test_a_model_on_a_connectome_asks_for_one():

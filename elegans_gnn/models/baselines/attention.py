@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from elegans_gnn._shapes import Float
 from elegans_gnn.errors import invalid
 from elegans_gnn.models._base import Autoencoder, Classifier, check_classes, check_least, keeps_arguments
-from elegans_gnn.models._blocks import centred, check_images, start_as_ink
+from elegans_gnn.models._blocks import SMALL_IMAGE, centred, check_images, start_as_ink
 from elegans_gnn.models.baselines.plain import LEAST_SIZE, check_multiple_of_four
 
 _HEAD_SIZE = 16
@@ -111,8 +111,8 @@ class SmallViT(Classifier):
         num_classes: number of classes.
         in_channels: of the images.
         image_size: a multiple of the patch size, at least 8.
-        width: features of a token, a multiple of 16.
-        depth: transformer blocks.
+        width: features of a token, a multiple of 16; if not given 64, and 48 on images up to 24 x 24.
+        depth: transformer blocks; if not given 3, and 4 on images up to 24 x 24.
 
     Source: Dosovitskiy et al., "An image is worth 16x16 words" (2021), arXiv:2010.11929.
     """
@@ -122,9 +122,18 @@ class SmallViT(Classifier):
 
     @keeps_arguments
     def __init__(
-        self, num_classes: int = 10, *, in_channels: int = 3, image_size: int = 32, width: int = 64, depth: int = 3
+        self,
+        num_classes: int = 10,
+        *,
+        in_channels: int = 3,
+        image_size: int = 32,
+        width: int | None = None,
+        depth: int | None = None,
     ) -> None:
         super().__init__()
+        usual = (48, 4) if image_size <= SMALL_IMAGE else (64, 3)
+        width, depth = usual[0] if width is None else width, usual[1] if depth is None else depth
+        self.chosen = {"width": width, "depth": depth}
         check_classes(num_classes)
         check_width(width)
         check_least("SmallViT", image_size=(image_size, LEAST_SIZE), in_channels=(in_channels, 1), depth=(depth, 0))

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from elegans_gnn._shapes import Float
 from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.models._base import Classifier, check_classes, check_least, keeps_arguments
-from elegans_gnn.models._blocks import check_images, use_channels_last
+from elegans_gnn.models._blocks import SMALL_IMAGE, check_images, use_channels_last
 from elegans_gnn.models.baselines.plain import LEAST_SIZE
 from elegans_gnn.models.baselines.resnet import group_norm
 
@@ -98,7 +98,7 @@ class RandomlyWiredNetwork(Classifier):
         wiring: ``"er"``, ``"ba"`` or ``"ws"``: Erdos-Renyi (p = 0.2), Barabasi-Albert (m = 5) or Watts-Strogatz
             (k = 4, p = 0.75) graphs.
         wiring_seed: of the three graphs; no two values share one.
-        width: w.
+        width: w; if not given 24, and 20 on images up to 24 x 24.
         depth: nodes a stage, at least 6.
 
     Source: Xie et al., "Exploring randomly wired neural networks for image recognition" (2019), arXiv:1904.01569, with
@@ -117,10 +117,12 @@ class RandomlyWiredNetwork(Classifier):
         image_size: int = 32,
         wiring: str = "ws",
         wiring_seed: int = 0,
-        width: int = 24,
+        width: int | None = None,
         depth: int = 10,
     ) -> None:
         super().__init__()
+        width = (20 if image_size <= SMALL_IMAGE else 24) if width is None else width
+        self.chosen = {"width": width}
         check_classes(num_classes)
         if wiring not in WIRINGS:
             raise unknown_name("wiring", wiring, WIRINGS)

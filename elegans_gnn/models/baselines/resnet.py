@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.models._base import Classifier, check_classes, check_least, keeps_arguments
-from elegans_gnn.models._blocks import check_images, use_channels_last
+from elegans_gnn.models._blocks import SMALL_IMAGE, check_images, use_channels_last
 from elegans_gnn.models.baselines.plain import LEAST_SIZE
 
 _MOST_GROUPS = 8
@@ -50,7 +50,7 @@ class SmallResNet(Classifier):
     Args:
         num_classes: number of classes.
         in_channels, image_size: of the images.
-        width: w.
+        width: w; if not given 22, and 20 on images up to 24 x 24.
         depth: blocks a stage.
 
     Source: He et al., "Deep residual learning for image recognition" (2016), arXiv:1512.03385, the form for CIFAR-10,
@@ -62,9 +62,17 @@ class SmallResNet(Classifier):
 
     @keeps_arguments
     def __init__(
-        self, num_classes: int = 10, *, in_channels: int = 3, image_size: int = 32, width: int = 22, depth: int = 1
+        self,
+        num_classes: int = 10,
+        *,
+        in_channels: int = 3,
+        image_size: int = 32,
+        width: int | None = None,
+        depth: int = 1,
     ) -> None:
         super().__init__()
+        width = (20 if image_size <= SMALL_IMAGE else 22) if width is None else width
+        self.chosen = {"width": width}
         check_classes(num_classes)
         check_least(
             "SmallResNet",
