@@ -1,6 +1,7 @@
 """Trains models that differ in one thing only, with several seeds each, and says how far apart they come out.
 
     python benchmarks/compare.py cores --steps 1000 --seeds 5 --json docs/results/cores.json
+    python benchmarks/compare.py classifiers --tune --json docs/results/tuning-classifiers.json
     python benchmarks/compare.py classifiers --seeds 5 --json docs/results/classifiers.json
 
 Every run is a run of `elegans-gnn train` with the settings shown by --list; its figures are appended to the JSON file
@@ -23,7 +24,7 @@ from typing import Any
 from comparisons import COMPARISONS, Comparison
 from measure import conditions
 from rich.progress import track
-from tables import print_table
+from tables import print_table, print_trials
 
 
 def main() -> None:
@@ -34,14 +35,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, help="seeds 0, 1, ... of every row, instead of the usual number")
     parser.add_argument("--workers", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("--json", type=Path, required=True, help="figures of all runs; what is there is not run again")
+    parser.add_argument("--tune", action="store_true", help="instead, try each model with several rates, on validation")
     parser.add_argument("--list", action="store_true", help="show the settings of every row, and stop")
     arguments = parser.parse_args()
     comparison = COMPARISONS[arguments.comparison]
+    if arguments.tune:
+        comparison = comparison.trials()
     if arguments.list:
         for name, changes in comparison.rows.items():
             print(f"{name:28s} {json.dumps({**comparison.shared, **changes})}")
         return
     record = measure(comparison, arguments)
+    if arguments.tune:
+        print_trials(COMPARISONS[arguments.comparison], record["runs"])
+        return
     print_table(comparison, record["runs"], arguments.steps)
 
 
@@ -52,7 +59,7 @@ def measure(comparison: Comparison, arguments: argparse.Namespace) -> dict[str, 
     done = {(run["row"], json.dumps(run["settings"], sort_keys=True)) for run in record["runs"]}
     wanted = []
     # Seed by seed, so that an interrupted comparison has whole rounds.
-    for seed in range(arguments.seeds or comparison.seeds):
+    for seed in range(comparison.first_seed, comparison.first_seed + (arguments.seeds or comparison.seeds)):
         for row in arguments.rows or comparison.rows:
             settings = comparison.settings(row, seed, arguments.steps)
             if (row, json.dumps(settings, sort_keys=True)) not in done:

@@ -1,11 +1,23 @@
-"""What is compared: one recipe shared by all rows, and what each row changes."""
+"""What is compared: one recipe shared by all rows, what each row changes, and the trials that choose its rates."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+FOLDS = 5
+RATES = ("learning_rate", "muon_learning_rate")
+# Factor of both rates, and other changes: what every tuned row is tried with.
+TRIALS: dict[str, tuple[float, dict[str, Any]]] = {
+    "as given": (1, {}),
+    "rates / 3": (1 / 3, {}),
+    "rates x 3": (3, {}),
+    "rates x 10": (10, {}),
+    "no augmentation": (1, {"augment": "none"}),
+    "no augmentation, rates x 10": (10, {"augment": "none"}),
+}
+CHOSEN = (*RATES, "augment")
 GRAPHS = ("erdos-renyi", "barabasi-albert", "watts-strogatz", "degree-preserving")
 
 
@@ -17,8 +29,10 @@ class Comparison:
         task: autoencoder or classifier.
         shared: settings of all rows.
         rows: changes by row; the first row is the one the others are held against.
-        seeds: 0, 1, ... of every row; random graphs are drawn anew for each.
+        seeds: how many of every row; random graphs are drawn anew for each.
+        first_seed: the seeds are this one and those after it.
         labels: how a row is called in tables, where its name does not say it.
+        tuned: the rows that have trials of their own; others share the settings of one of these.
     """
 
     task: str
@@ -26,6 +40,8 @@ class Comparison:
     rows: Mapping[str, Mapping[str, Any]]
     seeds: int = 5
     labels: Mapping[str, str] = field(default_factory=dict)
+    first_seed: int = 0
+    tuned: tuple[str, ...] = ()
 
     def settings(self, row: str, seed: int, steps: int | None = None) -> dict[str, Any]:
         """Everything one run is told."""
@@ -33,9 +49,32 @@ class Comparison:
         if "graph" in changes or "wiring" in changes:
             changes["graph_seed"] = seed
         if self.shared.get("data") == "digits":
-            changes["fold"] = seed
+            changes["fold"] = seed % FOLDS
         budget = {} if steps is None else {"steps": steps}
         return {**self.shared, **changes, **budget, "seed": seed}
+
+    def trials(self) -> Comparison:
+        """The same trials for each tuned row, with a seed that no figure is reported of."""
+        rows: dict[str, dict[str, Any]] = {}
+        for row in self.tuned:
+            recipe = {name: value for name, value in self.rows[row].items() if name not in CHOSEN}
+            usual = self.configuration(recipe)
+            for trial, (factor, changes) in TRIALS.items():
+                rates = {name: getattr(usual, name) * factor for name in RATES}
+                rows[trial_of(row, trial)] = {**recipe, **rates, **changes}
+        return replace(self, rows=rows, seeds=1, first_seed=100, tuned=())
+
+    def configuration(self, changes: Mapping[str, Any]) -> Any:
+        """The configuration of the shared recipe with these changes."""
+        from elegans_gnn.training import AutoencoderConfig, ClassifierConfig
+
+        kind = AutoencoderConfig if self.task == "autoencoder" else ClassifierConfig
+        return kind.preset(**{**self.shared, **changes})
+
+
+def trial_of(row: str, trial: str) -> str:
+    """What a trial is called in records."""
+    return f"{row}: {trial}"
 
 
 _CORES: dict[str, dict[str, Any]] = {
@@ -63,6 +102,7 @@ _CLASSIFIERS: dict[str, dict[str, Any]] = {
     **_WIRINGS,
     "logistic": {"model": "logistic"},
 }
+_TUNED = ("worm", "vit", "resnet", "randomly wired, ws", "logistic")
 _LABELS = {
     "worm": "worm (varshney2011)",
     "erdos-renyi": "Erdős-Rényi",
@@ -95,9 +135,15 @@ COMPARISONS = {
         _RECONSTRUCTION,
         {"worm": {}, **{model: {"model": model} for model in ("mlp", "conv", "attention")}},
         labels=_LABELS,
+        tuned=("worm", "mlp", "conv", "attention"),
     ),
     "classifiers": Comparison(
-        "classifier", {"name": "demo", "data": "mnist5k", "steps": 500}, _CLASSIFIERS, seeds=3, labels=_LABELS
+        "classifier",
+        {"name": "demo", "data": "mnist5k", "steps": 500},
+        _CLASSIFIERS,
+        seeds=3,
+        labels=_LABELS,
+        tuned=_TUNED,
     ),
-    "digits": Comparison("classifier", {"name": "demo", "data": "digits"}, _CLASSIFIERS, labels=_LABELS),
+    "digits": Comparison("classifier", {"name": "demo", "data": "digits"}, _CLASSIFIERS, labels=_LABELS, tuned=_TUNED),
 }

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from comparisons import Comparison
+from comparisons import TRIALS, Comparison, trial_of
 from scipy import stats
 
 Run = Mapping[str, Any]
@@ -40,6 +40,26 @@ def print_table(comparison: Comparison, record: Sequence[Run], steps: int | None
     print(f"\n{len(others)} intervals of {100 * _LEVEL:.0f} % each, so that one in twenty misses:\n")
     for row in others:
         print(f"- {difference(comparison, runs[first], runs[row], first, row)}")
+
+
+def print_trials(comparison: Comparison, record: Sequence[Run]) -> None:
+    """Print the accuracy on validation images of every trial, the best of each row in bold."""
+    print("| validation accuracy % | " + " | ".join(TRIALS) + " |")
+    print("|---" * (len(TRIALS) + 1) + "|")
+    for row, found in trial_accuracies(comparison, record).items():
+        cells = [f"{100 * value:.3f}" for value in found.values()]
+        cells[max(range(len(cells)), key=list(found.values()).__getitem__)] += " (best)"
+        print(f"| {_label(comparison, row)} | {' | '.join(cells)} |")
+
+
+def trial_accuracies(comparison: Comparison, record: Sequence[Run]) -> dict[str, dict[str, float]]:
+    """Accuracy on validation images, by tuned row and trial."""
+    runs = runs_by_row(comparison.trials(), record)
+    return {
+        row: {trial: runs[trial_of(row, trial)][0]["validation"]["accuracy"] for trial in TRIALS}
+        for row in comparison.tuned
+        if all(trial_of(row, trial) in runs for trial in TRIALS)
+    }
 
 
 def runs_by_row(comparison: Comparison, record: Sequence[Run], steps: int | None = None) -> dict[str, list[Run]]:
