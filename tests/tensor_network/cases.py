@@ -38,6 +38,11 @@ def golden_graph(name: str = "add") -> Connectome:
     return make_graph("".join(arrays["role"]), list(zip(arrays["src"].tolist(), arrays["dst"].tolist(), strict=True)))
 
 
+def small() -> Connectome:
+    """Every seventh neuron of the golden files' graph."""
+    return golden_graph().subset(range(0, 279, 7))
+
+
 def golden_network(name: str) -> tuple[TensorNetwork, dict[str, NDArray[Any]]]:
     """A float64 network with the weights of a golden file, and the file's arrays."""
     arrays = golden_arrays(name)

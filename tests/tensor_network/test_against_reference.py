@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.nn.tensor_network import TensorNetwork, _stage, _visits_native, reference_forward, reference_states
+from elegans_gnn.nn.tensor_network import TensorNetwork, _stage, reference_forward, reference_states
 from elegans_gnn.nn.tensor_network._activations import ACTIVATIONS
 from elegans_gnn.nn.tensor_network._visits import visits
 from elegans_gnn.nn.tensor_network.readout import READOUTS
@@ -76,13 +76,6 @@ def any_network(graph: Connectome, chosen: dict[str, Any], dim: int, rows: int) 
     network = build(graph, chosen, dim)
     x = torch.randn(rows, dim, dtype=torch.float64, requires_grad=True)
     check(network, x)
-
-
-@pytest.fixture(params=["native", "torch"])
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "torch":
-        monkeypatch.setattr(_visits_native, "available", lambda dtype: False)
-    return request.param
 
 
 @settings(max_examples=20, **RELAXED)

@@ -5,15 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from elegans_gnn.nn.tensor_network import _visits_native, reference_forward, reference_states
+from elegans_gnn.nn.tensor_network import reference_forward, reference_states
 from tests.tensor_network.cases import GOLDEN_NAMES, golden_network, relative_error
-
-
-@pytest.fixture(params=["native", "torch"])
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "torch":
-        monkeypatch.setattr(_visits_native, "available", lambda dtype: False)
-    return request.param
 
 
 @pytest.mark.parametrize("name", GOLDEN_NAMES)

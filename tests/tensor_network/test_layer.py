@@ -1,4 +1,4 @@
-"""The layer as its users meet it: invariances, options, errors, saving, compiling, memory."""
+"""The layer as its users meet it: invariances, options, errors, saving, compiling."""
 
 from __future__ import annotations
 
@@ -15,13 +15,9 @@ import pytest
 import torch
 
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.nn.tensor_network import Reservoir, TensorNetwork, _visits_native, reference_forward
+from elegans_gnn.nn.tensor_network import TensorNetwork, _visits_native, reference_forward
 from elegans_gnn.nn.tensor_network.readout import READOUTS
-from tests.tensor_network.cases import golden_graph, make_graph, relative_error
-
-
-def small() -> Connectome:
-    return golden_graph().subset(range(0, 279, 7))
+from tests.tensor_network.cases import golden_graph, make_graph, relative_error, small
 
 
 def permuted(graph: Connectome) -> tuple[Connectome, np.ndarray]:
@@ -252,105 +248,11 @@ def test_functional_gradients() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
-def saved_numbers(network: TensorNetwork, x: torch.Tensor) -> int:
-    """Numbers that the graph of one forward pass keeps, parameters and input aside."""
-    kept: dict[int, int] = {}
-    own = {p.untyped_storage().data_ptr() for p in (*network.parameters(), x)}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.is_floating_point() and tensor.untyped_storage().data_ptr() not in own:
-            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes() // tensor.element_size()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        states = network.motor_states(x)
-    states.sum().backward()
-    return sum(kept.values())
-
-
-def test_memory_of_sums_does_not_grow_with_synapses() -> None:
-    """Same neurons and first arrivals, many more fused arrivals: the graph keeps the same numbers."""
-    rng = np.random.default_rng(0)
-    chain = [(0, v) for v in range(1, 40)]
-    pairs = [(int(a), int(b)) for a, b in rng.integers(1, 40, (1500, 2)) if a < b]
-    few, many = sorted({*chain, *pairs[:150]}), sorted({*chain, *pairs})
-    letters = "S" + "I" * 19 + "M" * 20
-    x = torch.randn(6, 8)
-    sizes, visits = [], []
-    for edges in (few, many):
-        network = TensorNetwork(make_graph(letters, edges), 8, unit_norm=False, order="S->O, I->I, I->M, M->M")
-        sizes.append(saved_numbers(network, x))
-        visits.append(network.schedule.num_visits)
-    assert visits[1] > 2.5 * visits[0]
-    assert sizes[0] == sizes[1] <= 40 * x.numel()
-
-
-def test_recomputation_keeps_only_what_passes_between_stages() -> None:
-    x = torch.randn(6, 8)
-    sizes = {}
-    for recompute in (False, True):
-        network = TensorNetwork(golden_graph(), 8, recompute=recompute)
-        sizes[recompute] = saved_numbers(network, x)
-        between = sum(sum(stage.exports[:2]) for stage in network._first_runner.plan.stages)
-    assert sizes[True] <= between * x.numel() < sizes[False]
-    assert sizes[False] < 279 * 2 * x.numel(), "2,967 visits leave less than two states per neuron"
-
-
-def test_the_next_step_finds_the_memory_of_the_last_one() -> None:
-    """Fresh pages for the 2.5 MB of gradients would cost as much as the arithmetic."""
-    network, places = TensorNetwork(golden_graph(), 64), set()
-    for _ in range(3):
-        network.zero_grad()
-        network(torch.randn(2, 64)).sum().backward()
-        places.add(network.units.weight.grad.data_ptr())
-    assert len(places) == 1
-
-
 def test_building_is_fast() -> None:
     graph = golden_graph()
     start = time.process_time()
     TensorNetwork(graph, 64)
     assert time.process_time() - start < 0.3
-
-
-class TestReservoir:
-    def test_only_the_readout_trains(self) -> None:
-        network = Reservoir(small(), 4, edge_weights=True)
-        trainable = {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad}
-        assert trainable == {"readout"}
-        x = torch.randn(3, 4, requires_grad=True)
-        assert not network.motor_states(x).requires_grad
-        network(x).square().sum().backward()
-        assert network.units.weight.grad is None
-        assert network.readout.attention.query.weight.grad.abs().sum() > 0
-
-    def test_no_gradient_memory_for_the_core(self) -> None:
-        network, x = Reservoir(small(), 4), torch.randn(3, 4)
-        kept: list[int] = []
-        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
-            network.motor_states(x)
-        assert kept == []
-
-    @pytest.mark.parametrize("units", ["dense", "diagonal", "shared-by-role"])
-    def test_spectral_radius(self, units: str) -> None:
-        network = Reservoir(small(), 5, spectral_radius=0.7, units=units)
-        for _ in range(2):
-            for weight in network.units.weight:
-                matrix = torch.diag(weight) if units == "diagonal" else weight
-                assert torch.linalg.eigvals(matrix).abs().max().item() == pytest.approx(0.7, rel=1e-4)
-            network.reset_parameters()
-
-    def test_same_outputs_as_the_network_it_freezes(self) -> None:
-        network, frozen = TensorNetwork(small(), 4), Reservoir(small(), 4)
-        frozen.load_state_dict(network.state_dict())
-        x = torch.randn(3, 4)
-        torch.testing.assert_close(frozen(x), network(x), rtol=0, atol=0)
-
-    def test_refused_radius(self) -> None:
-        with pytest.raises(ValueError, match="spectral_radius must be positive"):
-            Reservoir(small(), 4, spectral_radius=-1.0)
-        with pytest.raises(ValueError, match="units on vectors"):
-            Reservoir(small(), 4, spectral_radius=0.9, kernel_size=3)
 
 
 def test_native_program_is_the_one_tested() -> None:
