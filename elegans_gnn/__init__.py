@@ -24,6 +24,8 @@ _HOME = {
     "TensorNetwork": "nn",
     "ElegansAutoencoder": "models",
     "ElegansClassifier": "models",
+    "ElegansHead": "models",
+    "attach_head": "models",
 }
 __getattr__, __dir__ = lazy_names(
     __name__,
@@ -36,11 +38,13 @@ __all__ = [
     "ConnectomeConv",
     "ElegansAutoencoder",
     "ElegansClassifier",
+    "ElegansHead",
     "RecurrentCore",
     "Reservoir",
     "SparseAdjacency",
     "TensorNetwork",
     "__version__",
+    "attach_head",
     "list_connectomes",
     "list_random_models",
     "load_connectome",
@@ -50,6 +54,6 @@ __all__ = [
 if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome, list_connectomes, load_connectome
     from elegans_gnn.graphs import list_random_models, random_connectome
-    from elegans_gnn.models import ElegansAutoencoder, ElegansClassifier
+    from elegans_gnn.models import ElegansAutoencoder, ElegansClassifier, ElegansHead, attach_head
     from elegans_gnn.nn import ConnectomeConv, RecurrentCore, Reservoir, TensorNetwork
     from elegans_gnn.sparse import SparseAdjacency

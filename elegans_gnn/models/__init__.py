@@ -2,6 +2,7 @@
 
 from elegans_gnn.models._base import Autoencoder, Classifier, ImageModel
 from elegans_gnn.models.autoencoder import ElegansAutoencoder
+from elegans_gnn.models.backbone import BackboneClassifier, attach_head
 from elegans_gnn.models.baselines import (
     AttentionAutoencoder,
     ConvAutoencoder,
@@ -15,7 +16,7 @@ from elegans_gnn.models.classifier import ElegansClassifier
 from elegans_gnn.models.cores import CORES, build_core, core_options
 from elegans_gnn.models.export import export_onnx, export_program
 from elegans_gnn.models.flops import count_flops, parameters
-from elegans_gnn.models.head import BackboneClassifier, ElegansHead, attach_head
+from elegans_gnn.models.head import ElegansHead
 from elegans_gnn.models.pretrained import from_pretrained, save_pretrained
 from elegans_gnn.models.registry import MODELS, build_model, model_arguments, uses_connectome
 

@@ -25,7 +25,8 @@ from elegans_gnn import __version__
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import InvalidArgumentError, invalid, require, unknown_name
 from elegans_gnn.models._base import ImageModel
-from elegans_gnn.models.head import BackboneClassifier, ElegansHead
+from elegans_gnn.models.backbone import BackboneClassifier
+from elegans_gnn.models.head import ElegansHead
 from elegans_gnn.models.registry import MODELS
 
 FORMAT = 1

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import urllib.error
+import warnings
 
 import pytest
 import torch
 import torchvision
 from torch import nn
 
+from elegans_gnn import ElegansHead, attach_head
 from elegans_gnn.errors import DataUnavailableError
-from elegans_gnn.models import ElegansHead, attach_head
 
 
 def small_cnn() -> nn.Module:
@@ -46,8 +47,8 @@ def test_head_refuses_other_features(tiny, unchecked_shapes):
 )
 def test_torchvision_backbones_take_one_training_step(worm, backbone, features):
     torch.manual_seed(0)
-    given = torchvision.models.vit_b_16(image_size=32) if backbone == "vit_b_16" else backbone
-    model = attach_head(given, worm, 4)
+    model = attach_head(backbone, worm, 4, image_size=32 if backbone == "vit_b_16" else 0)
+    assert model.arguments["image_size"] == model.image_size == (32 if backbone == "vit_b_16" else 0)
     assert model.head.in_features == features
     images, labels = torch.rand(2, 3, 32, 32), torch.tensor([0, 3])
     before = model.loss(images, labels)
@@ -68,6 +69,55 @@ def test_a_timm_backbone(tiny):
     assert model(torch.rand(2, 3, 32, 32)).shape == (2, 3)
     with pytest.raises(ValueError, match="backbone must be .*got 'timm/resnet10q'; did you mean 'timm/resnet"):
         attach_head("timm/resnet10q", tiny, 3)
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_auxiliary_classifiers_come_off_with_the_others(tiny, name, unchecked_shapes):
+    model = attach_head(name, tiny, 3)
+    assert {type(part) for part in model.backbone.modules() if isinstance(part, nn.Linear)} == set()
+    images, labels = torch.rand(2, 3, 96, 96), torch.tensor([0, 2])
+    loss = model.train().loss(images, labels)
+    loss.backward()
+    assert all(p.grad is not None for p in model.backbone.parameters())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        given = getattr(torchvision.models, name)(weights=None, aux_logits=True)
+    assert attach_head(given, tiny, 3).train().loss(images, labels).isfinite()
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "options"),
+    [
+        ("deit_tiny_distilled_patch16_224", 192, {"img_size": 32}),
+        ("levit_128s", 384, {"img_size": 64}),
+        ("ghostnet_050", 1280, {}),
+        ("mobilenetv3_small_050", 1024, {}),
+    ],
+)
+def test_models_of_timm_take_their_own_classifiers_off(tiny, name, features, options):
+    """Distilled ones have two; some go on after the features they are named for."""
+    timm = pytest.importorskip("timm")
+    body = timm.create_model(name, **options)
+    if hasattr(body, "set_distilled_training"):
+        body.set_distilled_training(True)
+    model = attach_head(body, tiny, 3).train()
+    assert model.head.in_features == features
+    size = options.get("img_size", 32)
+    model.loss(torch.rand(2, 3, size, size), torch.tensor([0, 1])).backward()
+    assert [name for name, p in model.backbone.named_parameters() if p.grad is None] == []
+
+
+def test_a_backbone_that_gives_several_tensors_is_refused(tiny, unchecked_shapes):
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 2)
+
+        def forward(self, images):
+            return self.fc(images.mean((2, 3))), images
+
+    with pytest.raises(ValueError, match="backbone must be a network that gives one tensor, got tuple; switch off"):
+        attach_head(Two(), tiny, 3)(torch.rand(1, 3, 4, 4))
 
 
 def test_a_frozen_backbone_stays_as_it_is_and_the_head_learns(tiny):
