@@ -136,7 +136,8 @@ MISTAKES = {
     ),
     "resume of another task": (
         ["--resume", "runs/classifier"],
-        "configuration key must be one of .*, got 'fold'; .*",
+        "--resume must be a run of mnist-autoencoder, got runs/classifier, one of mnist-classifier; use elegans-gnn "
+        "train mnist-classifier --resume runs/classifier",
     ),
     "unknown preset": (
         ["--preset", "headlines"],

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from elegans_gnn.errors import invalid, require, unknown_name
-from elegans_gnn.training.config import AutoencoderConfig, ClassifierConfig, TrainingConfig
+from elegans_gnn.training.config import TYPES, AutoencoderConfig, ClassifierConfig, TrainingConfig
 
-_TYPES = {"int": int, "float": float, "str": str, "bool": bool}
+# Data sets that are no digits or clothes of 28 x 28 pixels: each has a classification task of its own.
+_OTHER_DATA = ("digits", "cifar10", "cifar100")
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,34 @@ class Task:
         known = {item.name for item in fields(self.config)} - set(self.fixed())
         return [name for name in HELP if name in known]
 
-    def configuration(self, preset: str | None, *layers: Mapping[str, Any]) -> TrainingConfig:
-        """The settings of a preset (the demo's, if none is named), changed by one layer after the other."""
-        changes: dict[str, Any] = {"data": self.data}
-        for layer in layers:
-            changes.update(layer)
-        return self.config.preset("demo" if preset is None else preset, **changes)
+    def takes(self, config: Mapping[str, Any]) -> bool:
+        """Whether these are settings of a run of this task: all of them known, and its data."""
+        data = config.get("data")
+        known = {item.name for item in fields(self.config)}
+        return set(config) <= known and (data not in _OTHER_DATA if self.choose_data else data == self.data)
+
+    def configuration(
+        self,
+        preset: str | None,
+        in_file: Mapping[str, Any] | None = None,
+        given: Mapping[str, Any] | None = None,
+        *,
+        smoke: bool = False,
+    ) -> TrainingConfig:
+        """The settings of a preset (the demo's, if none is named), changed by a file, by `smoke`, and by options.
+
+        Raises:
+            ValueError: a setting that cannot be used, or data of another task.
+        """
+        changes: dict[str, Any] = {"data": self.data, **(in_file or {})}
+        chosen = dict(given or {})
+        if smoke:
+            changes |= self.config.smoke_cut({**changes, **chosen})
+        config = self.config.preset("demo" if preset is None else preset, **{**changes, **chosen})
+        if self.config is ClassifierConfig and self.choose_data and config.data in _OTHER_DATA:
+            expected = "mnist5k, mnist, fashion-mnist or a folder with MNIST's files"
+            raise invalid("data", expected, repr(config.data), f"use the task {config.data}-classifier")
+        return config
 
 
 TASKS = {
@@ -97,7 +120,7 @@ HELP = {
     "data_dir": "where torchvision keeps data sets",
     "fold": "which fifth of the digits is the test part, 0 to 4",
     "model": "elegans, or a baseline, see `elegans-gnn models`",
-    "connectome": "which wiring diagram, see `elegans-gnn connectome list`",
+    "connectome": "which wiring diagram, see `elegans-gnn connectome list`, or a path to GraphML or CSV",
     "graph": "original, or a random graph drawn like it, such as watts-strogatz",
     "graph_seed": "of the random graph",
     "wiring": "of the randomly wired baseline: ws, er or ba",
@@ -156,7 +179,7 @@ def add_settings(parser: argparse.ArgumentParser, task: Task) -> None:
         if kinds[name] == "bool":
             parser.add_argument(option, action=argparse.BooleanOptionalAction, help=text)
         else:
-            parser.add_argument(option, type=_TYPES[kinds[name]], help=text)
+            parser.add_argument(option, type=TYPES[kinds[name]], help=text)
 
 
 def read_settings(path: Path, task: Task) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from elegans_gnn.commands._tasks import TASKS, Task, add_settings, read_settings
+from elegans_gnn.commands._tasks import TASKS, add_settings, read_settings
 from elegans_gnn.errors import invalid
 from elegans_gnn.training.config import TrainingConfig
 from elegans_gnn.training.processes import global_rank, launched_from_outside
@@ -65,51 +65,62 @@ def run(options: argparse.Namespace) -> int:
     if resume and (given or options.name or options.smoke or options.preset or options.config):
         raise invalid("--resume", "alone", "other options beside it", "leave them away: the run keeps its settings")
     if resume:
-        config = _config_of(options.resume, task)
+        config = _config_of(options.resume, options.task)
     else:
         in_file = {} if options.config is None else read_settings(options.config, task)
-        config = task.configuration(options.preset, in_file, given)
-        config = config.smoke() if options.smoke else config
+        config = task.configuration(options.preset, in_file, given, smoke=options.smoke)
 
     from elegans_gnn.training import print_result, train
 
     folder = options.resume if resume else _new_folder(options, config)
+    told = config.devices * config.nodes > 1 and global_rank() == 0
+    if told:
+        os.environ[_FOLDER] = str(folder)
     try:
         result = train(config, folder, resume=resume, progress=not options.no_progress)
     except KeyboardInterrupt:
         if (folder / "last.ckpt").is_file() and global_rank() == 0:
             print(f"interrupted; go on with: elegans-gnn train {options.task} --resume {folder}", file=sys.stderr)
         raise
+    finally:
+        if told:
+            os.environ.pop(_FOLDER, None)
     print_result(result)
     return 0
 
 
 def _new_folder(options: argparse.Namespace, config: TrainingConfig) -> Path:
     """The folder of a new run, the same one in all of its processes."""
-    from elegans_gnn.training import new_run_folder
+    from elegans_gnn.training.folders import named_run_folder, new_run_folder
 
-    if config.devices * config.nodes == 1:
-        return new_run_folder(options.runs, options.name, options.task)
-    if _FOLDER in os.environ:
+    several = config.devices * config.nodes > 1
+    if several and global_rank() and _FOLDER in os.environ:
         return Path(os.environ[_FOLDER])
-    if launched_from_outside() or config.nodes > 1:
-        if options.name is None:
-            raise invalid("--name", "given when the processes are started from outside", "none", "pass --name mine")
-        return Path(options.runs / options.name)
-    folder = new_run_folder(options.runs, options.name, options.task)
-    os.environ[_FOLDER] = str(folder)
-    return folder
+    if several and options.name is None and (launched_from_outside() or config.nodes > 1):
+        raise invalid("--name", "given when the processes are started from outside", "none", "pass --name mine")
+    # The other processes may find what the first one has begun to write.
+    if several and global_rank():
+        return named_run_folder(options.runs, options.name)
+    return new_run_folder(options.runs, options.name, options.task)
 
 
-def _config_of(folder: Path, task: Task) -> TrainingConfig:
-    """The configuration an interrupted run was started with."""
+def _config_of(folder: Path, name: str) -> TrainingConfig:
+    """The configuration an interrupted run of this task was started with."""
     path = folder / "config.json"
     remedy = "start the run anew without --resume"
     if not path.is_file() or not (folder / "last.ckpt").is_file():
         raise invalid("--resume", "the folder of a run, with config.json and last.ckpt", folder, remedy)
+    readable = "the folder of a run with a readable config.json"
     try:
-        return task.config.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise invalid(
-            "--resume", "the folder of a run with a readable config.json", f"{path}: {error}", remedy
-        ) from error
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise invalid("--resume", readable, f"{path}: {error}", remedy) from error
+    if not isinstance(plain, dict):
+        raise invalid("--resume", readable, f"{path}: {type(plain).__name__}", remedy)
+    others = [other for other, task in TASKS.items() if task.takes(plain)]
+    if others and name not in others:
+        another = f"use elegans-gnn train {others[0]} --resume {folder}"
+        raise invalid("--resume", f"a run of {name}", f"{folder}, one of {others[0]}", another)
+    if not others:
+        raise invalid("--resume", f"a run of {name}", f"{folder}, whose config.json has other settings", remedy)
+    return TASKS[name].config.from_dict(plain)

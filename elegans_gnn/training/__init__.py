@@ -30,7 +30,7 @@ _HOME = {
     "load_autoencoder": "load",
     "load_classifier": "load",
     "open_checkpoint": "load",
-    "new_run_folder": "run",
+    "new_run_folder": "folders",
     "print_result": "report",
 }
 __getattr__, __dir__ = lazy_names(__name__, _HOME)
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from elegans_gnn.training.batches import TrainingBatches
     from elegans_gnn.training.config import AutoencoderConfig, ClassifierConfig, TrainingConfig
     from elegans_gnn.training.eight_bit import EightBitCode, eight_bit_reconstruction
+    from elegans_gnn.training.folders import new_run_folder
     from elegans_gnn.training.load import load_autoencoder, load_classifier, open_checkpoint
     from elegans_gnn.training.metrics import (
         ClassificationMetrics,
@@ -78,4 +79,4 @@ if TYPE_CHECKING:
     from elegans_gnn.training.optim import MuonAdamW, exponential_average, parameter_groups, warmup_cosine
     from elegans_gnn.training.report import print_result
     from elegans_gnn.training.results import ClassifierResult, RunResult
-    from elegans_gnn.training.run import new_run_folder, train, train_autoencoder, train_classifier
+    from elegans_gnn.training.run import train, train_autoencoder, train_classifier

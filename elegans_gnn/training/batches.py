@@ -11,6 +11,7 @@ from elegans_gnn.datasets import Images, ink
 from elegans_gnn.errors import invalid
 from elegans_gnn.training.augment import Augmentation
 from elegans_gnn.training.config import AutoencoderConfig, TrainingConfig
+from elegans_gnn.training.metrics import EVALUATION_BATCH
 
 Batch = Tensor | tuple[Tensor, Tensor]
 
@@ -87,7 +88,7 @@ class ValidationBatches:
         binary: ink [B, 1, H, W] instead of pixels and labels.
     """
 
-    def __init__(self, images: Images, size: int = 200, *, binary: bool = True) -> None:
+    def __init__(self, images: Images, size: int = EVALUATION_BATCH, *, binary: bool = True) -> None:
         pixels, labels = images.pixels.split(size), images.labels.split(size)
         self.batches: list[Batch] = (
             list(ink(images.pixels).split(size)) if binary else list(zip(pixels, labels, strict=True))

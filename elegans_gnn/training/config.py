@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.training.effects import without_effect
 from elegans_gnn.training.presets import AUTOENCODER, CLASSIFIER
 
-# NumPy's generators, which Lightning seeds too, take 32 bits.
-_SEEDS = 2**32
-_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
+_SEEDS = 2**32  # NumPy's generators, which Lightning seeds too, take 32 bits
+# Types of settings by their annotation.
+TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 _CHOICES = {
     "augment": ("none", "shift", "strong", "crop-flip"),
     "precision": ("32", "bf16", "16"),
@@ -107,21 +108,19 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            value = getattr(self, item.name)
-            wanted = _TYPES[str(item.type)]
-            if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+            value, wanted = getattr(self, item.name), TYPES[str(item.type)]
+            fits = isinstance(value, int | float if wanted is float else wanted)
+            if not fits or (isinstance(value, bool) and wanted is not bool):
                 raise invalid(item.name, f"of type {item.type}", repr(value), f"see {type(self).__name__}")
         for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                remedy = f"use {name}={max(least, getattr(type(self), name))}"
-                raise invalid(name, f">= {least}", getattr(self, name), remedy)
+            if (value := getattr(self, name)) < least:
+                raise invalid(name, f">= {least}", value, f"use {name}={max(least, getattr(type(self), name))}")
         if not 0 < self.learning_rate < math.inf:
             remedy = f"use learning_rate={type(self).learning_rate}"
             raise invalid("learning_rate", "positive", self.learning_rate, remedy)
         for name in ("muon_learning_rate", "weight_decay", "clip"):
-            if not 0 <= getattr(self, name) < math.inf:
-                remedy = f"use {name}={getattr(type(self), name)}, or 0 for none"
-                raise invalid(name, ">= 0", getattr(self, name), remedy)
+            if not 0 <= (value := getattr(self, name)) < math.inf:
+                raise invalid(name, ">= 0", value, f"use {name}={getattr(type(self), name)}, or 0 for none")
         if not 0 <= self.ema < 1:
             raise invalid("ema", "in [0, 1)", self.ema, "use ema=0.998, or 0 for no averaging")
         if not 0 <= self.augment_share <= 1:
@@ -180,9 +179,14 @@ class TrainingConfig:
 
     def smoke(self) -> Self:
         """The same run cut to seconds: every part is used, the figures mean nothing."""
-        known = self._presets_of(self.data)
-        cut = {name: value for name, value in known["smoke"].items() if value != known["demo"].get(name)}
-        return replace(self, **cut)
+        return replace(self, **self.smoke_cut(self.to_dict()))
+
+    @classmethod
+    def smoke_cut(cls, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """What a run of seconds has instead of the demo's settings, beside what was chosen."""
+        known, idle = cls._presets_of(chosen.get("data", cls.data)), without_effect(cls.task, chosen)
+        smoke, demo = known["smoke"].items(), known["demo"]
+        return {name: value for name, value in smoke if value != demo.get(name) and name not in idle}
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
@@ -195,11 +199,12 @@ class TrainingConfig:
         known = cls._presets_of(changes.get("data", cls.data))
         if name not in known:
             raise unknown_name("preset", name, known)
-        return cls(**{**known[name], **changes})
+        idle = without_effect(cls.task, changes)
+        return cls(**{**{key: value for key, value in known[name].items() if key not in idle}, **changes})
 
     @classmethod
-    def _presets_of(cls, data: str) -> Mapping[str, Mapping[str, Any]]:
-        return cls.presets.get(data, cls.presets[""])
+    def _presets_of(cls, data: object) -> Mapping[str, Mapping[str, Any]]:
+        return cls.presets.get(data if isinstance(data, str) else "", cls.presets[""])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, as JSON and checkpoints hold them."""
@@ -208,6 +213,8 @@ class TrainingConfig:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
         """Rebuild (and check) what :meth:`to_dict` wrote."""
+        if not isinstance(plain, Mapping):
+            raise invalid("configuration", "settings by name", type(plain).__name__, f"see {cls.__name__}")
         known = [item.name for item in fields(cls)]
         for name in plain:
             if name not in known:

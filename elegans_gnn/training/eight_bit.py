@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
+from elegans_gnn.training.metrics import EVALUATION_BATCH
 
 _LEVELS = 256
-_BATCH = 200
 
 
 class EightBitCode:
@@ -48,5 +48,5 @@ def eight_bit_reconstruction(
         known: the images that set the range of each float: training and validation, never test.
     """
     encode, decode = getattr(model, "encode"), getattr(model, "decode")  # noqa: B009
-    rounded = EightBitCode(torch.cat([encode(batch) for batch in known.split(_BATCH)]))
+    rounded = EightBitCode(torch.cat([encode(batch) for batch in known.split(EVALUATION_BATCH)]))
     return lambda images: decode(rounded(encode(images)))

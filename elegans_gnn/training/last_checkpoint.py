@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 
 class LastCheckpoint(Checkpoint):
@@ -23,6 +24,8 @@ class LastCheckpoint(Checkpoint):
     In the middle of a step Lightning's counters and the weights belong to different steps: what breaks off there is
     not written, and the file from before is the one to resume from.
 
+    It also counts the seconds of training up to the last file, over all interruptions.
+
     Args:
         path: of the file.
         interval: steps between validations.
@@ -32,8 +35,23 @@ class LastCheckpoint(Checkpoint):
         self.path, self.interval = path, interval
         self.validated = 0
         self.asked_to_stop = False
+        self.seconds = self._before = self._started = 0.0
+
+    def state_dict(self) -> dict[str, float]:
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds = self._before = state_dict["seconds"]
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """What ModelCheckpoint wrote of its files holds for the folder they are in now; else it forgets the best."""
+        states = checkpoint["callbacks"]
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.state_key in states:
+                states[callback.state_key] = _moved(states[callback.state_key], Path(str(callback.dirpath)))
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._started = time.perf_counter()
         self.validated = trainer.global_step
         if not trainer.global_step:
             self._save(trainer)
@@ -85,7 +103,21 @@ class LastCheckpoint(Checkpoint):
         return trainer.global_step % self.interval == 0 and self.validated != trainer.global_step
 
     def _save(self, trainer: L.Trainer) -> None:
+        self.seconds = self._before + time.perf_counter() - self._started
         aside = self.path.with_suffix(".tmp")
         trainer.save_checkpoint(aside)
         if trainer.is_global_zero:
             aside.replace(self.path)
+
+
+def _moved(state: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The state of a ModelCheckpoint whose files are in this folder; an empty one if the best is not there."""
+
+    def here(path: str) -> str:
+        return str(folder / Path(path).name) if path else ""
+
+    if state["best_model_path"] and not Path(here(state["best_model_path"])).is_file():
+        return {}
+    paths = {name: here(state[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
+    best = {here(path): score for path, score in state["best_k_models"].items()}
+    return {**state, **paths, "best_k_models": best, "dirpath": str(folder)}

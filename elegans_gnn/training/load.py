@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from elegans_gnn.connectome import Connectome, load_connectome
+from elegans_gnn.connectome import Connectome, list_connectomes, load_connectome, read_connectome
 from elegans_gnn.datasets import Images
-from elegans_gnn.errors import InvalidArgumentError, invalid
+from elegans_gnn.errors import InvalidArgumentError, invalid, unknown_name
 from elegans_gnn.graphs import random_connectome
 from elegans_gnn.training.config import AutoencoderConfig, ClassifierConfig, TrainingConfig
 
@@ -39,8 +39,10 @@ class Checkpoint:
 
 
 def graph_of(config: TrainingConfig) -> Connectome:
-    """The wiring diagram a configuration names, or the random graph drawn like it."""
-    graph = load_connectome(config.connectome)
+    """The wiring diagram a configuration names, by its name or its path, or the random graph drawn like it."""
+    path = Path(config.connectome)
+    named = config.connectome in list_connectomes() or not (path.exists() or path.suffix or len(path.parts) > 1)
+    graph = load_connectome(config.connectome) if named else read_connectome(path)
     if config.graph == "original":
         return graph
     return random_connectome(config.graph, like=graph, seed=config.graph_seed)
@@ -50,15 +52,22 @@ def shape_of(config: TrainingConfig, images: Images, classes: tuple[str, ...]) -
     """What a model has to know of its images: their size and colours, and for a classifier how many classes.
 
     Raises:
-        ValueError: labels beyond the classes.
+        ValueError: labels that stand for no class.
     """
     shape = {"in_channels": images.pixels.shape[1], "image_size": images.pixels.shape[-1]}
     if isinstance(config, ClassifierConfig):
         shape["num_classes"] = len(classes)
-        largest = int(images.labels.max())
-        if largest >= len(classes):
-            raise invalid("source.classes", f"a name for each label up to {largest}", len(classes), "name them all")
+        check_labels(images, classes)
     return shape
+
+
+def check_labels(images: Images, classes: tuple[str, ...]) -> None:
+    """Refuse labels that stand for no class."""
+    least, largest = (int(value) for value in torch.aminmax(images.labels))
+    if largest >= len(classes):
+        raise invalid("source.classes", f"a name for each label up to {largest}", len(classes), "name them all")
+    if least < 0:
+        raise invalid("labels", "0 or larger", least, "count the classes from 0")
 
 
 def needs_graph(config: TrainingConfig) -> bool:
@@ -97,6 +106,30 @@ def build(config: TrainingConfig, graph: Connectome | None, shape: dict[str, int
     return build_model("autoencoder", config.model, connectome=None, image_size=shape["image_size"], **arguments)
 
 
+def try_backbone(config: TrainingConfig, model: nn.Module, images: Images) -> None:
+    """Put two images through a copy of the model as a training step would; the state of random numbers stays.
+
+    Raises:
+        ValueError: the model's backbone cannot take images of this size.
+    """
+    backbone = getattr(config, "backbone", "")
+    if not backbone:
+        return
+    # Batch norms refuse single images in training: as many as a process will see, but no more than needed.
+    few = min(2, config.batch_size // (config.devices * config.nodes))
+    height, width = images.pixels.shape[-2:]
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            copy.deepcopy(model).train()(images.pixels[:few])
+    except InvalidArgumentError:
+        raise
+    except Exception as error:  # whatever a foreign network says of a shape it was not made for
+        said = " ".join(str(error).split())[:120] or type(error).__name__
+        expected = f"one that can be trained on batches of {few} images of {height} x {width} pixels"
+        remedy = "use a convolutional one such as resnet18, or larger images"
+        raise invalid("backbone", expected, f"{backbone} ({said})", remedy) from error
+
+
 def check_shape(shape: dict[str, int], channels: int, size: int) -> None:
     """Refuse images that the autoencoders cannot take."""
     got = (shape["in_channels"], shape["image_size"])
@@ -114,7 +147,8 @@ def read_plain(path: Path, argument: str) -> dict[str, Any]:
     remedy = "use another checkpoint of the run, or start it anew"
     try:
         plain: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    # A few bytes of junk make the unpickler raise almost anything.
+    except Exception as error:
         said = str(error).strip().partition("\n")[0][:80] or type(error).__name__
         raise invalid(argument, "a readable checkpoint", f"{path}, which is damaged ({said})", remedy) from error
     wanted = {"hyper_parameters", "state_dict", "connectome", "global_step"}
@@ -125,7 +159,10 @@ def read_plain(path: Path, argument: str) -> dict[str, Any]:
 
 def config_in(plain: dict[str, Any]) -> TrainingConfig:
     """The configuration inside a checkpoint."""
-    return CONFIGS[plain.get("task", "autoencoder")].from_dict(plain["hyper_parameters"])
+    task = plain.get("task", "autoencoder")
+    if task not in CONFIGS:
+        raise unknown_name("task of the checkpoint", str(task), CONFIGS)
+    return CONFIGS[task].from_dict(plain["hyper_parameters"])
 
 
 def open_checkpoint(checkpoint: Path | str) -> Checkpoint:

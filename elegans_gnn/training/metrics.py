@@ -15,7 +15,8 @@ from elegans_gnn._shapes import Float, Int
 
 METRICS = ("accuracy", "f1", "bce", "ssim")
 CLASS_METRICS = ("accuracy", "cross_entropy")
-_BATCH = 200
+# Images at a time where nothing trains.
+EVALUATION_BATCH = 200
 
 
 class ReconstructionMetrics(nn.Module):
@@ -58,7 +59,7 @@ def evaluate_reconstruction(
 ) -> dict[str, float]:
     """The four figures of a model (images to logits of ink) on some images."""
     metrics = ReconstructionMetrics().to(ink.device)
-    for batch in ink.split(_BATCH):
+    for batch in ink.split(EVALUATION_BATCH):
         metrics.update(logits_of(batch), batch)
     return {name: float(value) for name, value in metrics.compute().items()}
 
@@ -95,6 +96,6 @@ def evaluate_classification(
 ) -> dict[str, float]:
     """Both figures of a model (images to logits of the classes) on some images."""
     metrics = ClassificationMetrics(num_classes).to(pixels.device)
-    for batch, truth in zip(pixels.split(_BATCH), labels.split(_BATCH), strict=True):
+    for batch, truth in zip(pixels.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True):
         metrics.update(logits_of(batch), truth)
     return {name: float(value) for name, value in metrics.compute().items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -46,6 +47,11 @@ class _TrainedModule(L.LightningModule):
     def merit(self, figures: dict[str, Tensor]) -> Tensor:
         """What is to be as large as possible."""
         return figures["accuracy"]
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed the model's own randomness, such as dropout, by step and process: a resumed run draws the same."""
+        drawn = np.random.SeedSequence((self.config.seed, self.global_step, self.global_rank)).generate_state(1)
+        torch.manual_seed(int(drawn[0]))
 
     def log_loss(self, loss: Tensor) -> Tensor:
         """Log one step's loss, the mean over all processes."""

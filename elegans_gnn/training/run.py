@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,24 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.datasets import ImageSource, load_images
+from elegans_gnn.datasets import Images, ImageSource, load_images
 from elegans_gnn.errors import invalid, require_extras
 from elegans_gnn.training.batches import TrainingBatches, ValidationBatches
 from elegans_gnn.training.config import AutoencoderConfig, ClassifierConfig, TrainingConfig
+from elegans_gnn.training.effects import check_effects
+from elegans_gnn.training.folders import check_new, new_folder, plain_path
 from elegans_gnn.training.last_checkpoint import LastCheckpoint
-from elegans_gnn.training.load import build, config_in, graph_of, needs_graph, open_checkpoint, read_plain, shape_of
+from elegans_gnn.training.load import (
+    build,
+    check_labels,
+    config_in,
+    graph_of,
+    needs_graph,
+    open_checkpoint,
+    read_plain,
+    shape_of,
+    try_backbone,
+)
 from elegans_gnn.training.module import MONITOR, AutoencoderModule, ClassifierModule, averaging
 from elegans_gnn.training.processes import global_rank
 from elegans_gnn.training.results import (
@@ -33,25 +45,6 @@ from elegans_gnn.training.results import (
 from elegans_gnn.training.run_log import kept_rows, without_chatter
 
 _PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-
-
-def new_run_folder(root: Path, name: str | None, prefix: str) -> Path:
-    """The folder of a new run: `root/name`, or the first free `root/prefix-001`, `-002`, ... Never an existing one."""
-    if root.exists() and not root.is_dir():
-        raise invalid("runs", "a folder", f"{root}, which is a file", "choose another")
-    if name is not None:
-        if Path(name).name != name:
-            raise invalid("name", "a plain folder name", repr(name), f"its folder is made in {root}")
-        folder = root / name
-        if folder.exists():
-            raise invalid(
-                "name", "a new run's name", f"{name!r}, which exists in {root}", "choose another or resume it"
-            )
-        return folder
-    number = 1
-    while (root / f"{prefix}-{number:03d}").exists():
-        number += 1
-    return root / f"{prefix}-{number:03d}"
 
 
 def train(config: TrainingConfig, folder: Path | str, **options: Any) -> RunResult | ClassifierResult:
@@ -128,8 +121,9 @@ def _fit(
     """Everything up to the choice of the weights."""
     # Some are used at the end only: whoever lacks one hears of it before training, not after.
     require_extras("train", "viz")
+    folder = plain_path(folder)
     last = folder / "last.ckpt"
-    first_process = config.devices * config.nodes == 1 or global_rank() == 0
+    first_process = _is_first(config)
     _check_start(config, folder, resume, first_process)
     saved = read_plain(last, "resume") if resume else None
     graph = _graph(config, connectome, saved)
@@ -141,39 +135,61 @@ def _fit(
         _check_same_run(config, before.to_dict())
     training, validation = images.train(), images.validation()
     shape = shape_of(config, training, images.classes)
+    if "num_classes" in shape:
+        check_labels(validation, images.classes)
     L.seed_everything(config.seed, verbose=False)
     if config.threads:
         torch.set_num_threads(config.threads)
-    module = module_type(config, build(config, graph, shape), shape, images.classes)
+    model = build(config, graph, shape)
+    try_backbone(config, model, training)
+    module = module_type(config, model, shape, images.classes)
 
-    if first_process:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "config.json", config.to_dict())
+    keeper = LastCheckpoint(last, config.validation_interval)
+    with new_folder(folder, last) if first_process and not resume else nullcontext():
+        if first_process:
+            write_json(folder / "config.json", config.to_dict())
+        _run(config, folder, module, keeper, training, validation, resume, progress, callbacks)
+    return Fitted(folder, open_checkpoint(folder / "best.ckpt"), training, validation, images.test, keeper.seconds)
+
+
+def _run(
+    config: TrainingConfig,
+    folder: Path,
+    module: L.LightningModule,
+    keeper: LastCheckpoint,
+    training: Images,
+    validation: Images,
+    resume: bool,
+    progress: bool,
+    callbacks: tuple[Callback, ...],
+) -> None:
+    """Training itself; only the first process comes back from it."""
     checkpoint = ModelCheckpoint(
         dirpath=folder, filename="best", monitor=MONITOR, mode="max", enable_version_counter=False
     )
-    keeper = LastCheckpoint(last, config.validation_interval)
+    first_process = _is_first(config)
     with without_chatter():
         trainer = _trainer(config, folder, [checkpoint, keeper, *callbacks], progress)
-    started = time.perf_counter()
     try:
         with without_chatter(), keeper.catching_ctrl_c(), kept_rows(folder / "metrics.csv", first_process):
             trainer.fit(
                 module,
                 TrainingBatches(training, config, lambda: trainer.global_step, lambda: trainer.global_rank),
                 ValidationBatches(validation, binary=config.task == "autoencoder"),
-                ckpt_path=last if resume else None,
+                ckpt_path=keeper.path if resume else None,
                 weights_only=True,
             )
     except SystemExit as error:  # how Lightning ends after Ctrl-C, when all callbacks have had their word
         raise KeyboardInterrupt from error
-    seconds = time.perf_counter() - started
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         # From here on the first process works alone; figures must not wait for the others.
         torch.distributed.destroy_process_group()
     if not trainer.is_global_zero:
         raise SystemExit(0)
-    return Fitted(folder, open_checkpoint(folder / "best.ckpt"), training, validation, images.test, seconds)
+
+
+def _is_first(config: TrainingConfig) -> bool:
+    return config.devices * config.nodes == 1 or global_rank() == 0
 
 
 def _check_start(config: TrainingConfig, folder: Path, resume: bool, first_process: bool) -> None:
@@ -181,8 +197,10 @@ def _check_start(config: TrainingConfig, folder: Path, resume: bool, first_proce
     if resume and not (folder / "last.ckpt").is_file():
         raise invalid("resume", "a run folder with last.ckpt", str(folder), "start the run anew without resume")
     # The other processes of a distributed run find what the first one has begun to write.
-    if first_process and not resume and folder.exists() and any(folder.iterdir()):
-        raise invalid("folder", "new or empty", str(folder), "choose another folder, or resume the run in it")
+    if first_process and not resume:
+        check_new(folder)
+    if not resume:
+        check_effects(config)
     if config.accelerator == "gpu" and not torch.accelerator.is_available():
         raise invalid("accelerator", "there", "gpu on a machine where torch finds none", "use accelerator='cpu'")
 

@@ -24,8 +24,6 @@ def without_chatter() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="Found .* module.s. in eval mode", module="lightning")
         # The metrics have been gathered from all processes by then.
         warnings.filterwarnings("ignore", message="It is recommended to use .self.log.*sync_dist", module="lightning")
-        # After a run's folder was moved: the path of the best checkpoint is looked up in the folder itself.
-        warnings.filterwarnings("ignore", message="The dirpath has changed", module="lightning")
         for logger in loggers:
             logger.setLevel(logging.WARNING)
         try:
@@ -39,36 +37,44 @@ def without_chatter() -> Iterator[None]:
 def kept_rows(path: Path, writing: bool = True) -> Iterator[None]:
     """Lightning's CSV logger begins its file anew; this puts the rows of the interrupted part back in front.
 
-    Until then they lie beside it in `metrics.before.csv`, so that not even a killed process loses them. Of several
-    processes only the one that is writing the log does this.
+    Until then they lie beside it in `metrics.before.csv`, so that not even a killed process loses them. Rows of steps
+    that a later session took again are the later session's. Of several processes only the one that is writing the log
+    does this.
     """
     if not writing:
         yield
         return
     aside = path.with_name("metrics.before.csv")
     if path.is_file():
-        rows = [*_rows(aside), *_rows(path)]
-        _write(aside, rows)
+        _write(aside, _joined(_rows(aside), _rows(path)))
     try:
         yield
     finally:
-        earlier, new = _rows(aside), _rows(path)
+        earlier = _rows(aside)
         if earlier:
-            first = min((int(row["step"]) for row in new), default=None)
-            _write(path, [*(row for row in earlier if first is None or int(row["step"]) < first), *new])
-            aside.unlink()
+            _write(path, _joined(earlier, _rows(path)))
+        aside.unlink(missing_ok=True)
+
+
+def _joined(earlier: list[dict[str, str]], later: list[dict[str, str]]) -> list[dict[str, str]]:
+    first = min((int(row["step"]) for row in later), default=None)
+    return [*(row for row in earlier if first is None or int(row["step"]) < first), *later]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
+    """The whole rows of a log; what a killed process left half written is passed over."""
     if not path.is_file():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    whole, _, _ = path.read_bytes().replace(b"\0", b"").rpartition(b"\n")
+    rows = csv.DictReader(whole.decode(errors="replace").splitlines())
+    return [row for row in rows if None not in row and None not in row.values() and row.get("step", "").isdecimal()]
 
 
 def _write(path: Path, rows: list[dict[str, str]]) -> None:
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    fresh = path.with_suffix(".tmp")
+    with open(fresh, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+    fresh.replace(path)

@@ -215,7 +215,8 @@ def test_every_baseline_runs(model: str, small: ImageSource, config: ClassifierC
 
 @pytest.mark.parametrize("model", ["mlp", "conv", "attention"])
 def test_every_autoencoder_baseline_runs(model: str, few: ImageSource, tiny: object, tmp_path: Path) -> None:
-    config = replace(tiny, model=model, steps=2, validate_every=2, width=16)  # type: ignore[type-var]
+    usual = {"encoder_width": 64, "decoder_width": 64}
+    config = replace(tiny, model=model, steps=2, validate_every=2, width=16, **usual)  # type: ignore[type-var]
     result = train_autoencoder(config, tmp_path / "run", source=few, progress=False)  # type: ignore[arg-type]
     assert set(result.test_8bit) == set(result.test)
     assert (result.folder / "reconstructions.png").is_file()
