@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     from elegans_gnn.training.evaluation import evaluate_run, open_run, source_of
 
     opened = open_run(options.path)
-    source = source_of(opened, data=options.data, data_dir=options.data_dir, fold=options.fold)
+    source = source_of(opened, data=options.data, data_dir=options.data_dir, fold=options.fold, part=options.part)
     found = evaluate_run(opened, source, options.part)
     if options.json:
         head = {"run": str(options.path), "task": opened.task, "data": source.name, "part": options.part}

@@ -10,10 +10,15 @@ from elegans_gnn.datasets._folds import load_small_digits
 from elegans_gnn.datasets._images import INK_THRESHOLD, Images, ImageSource, ink
 from elegans_gnn.datasets._mnist import load_digits, load_fashion_mnist
 
+# By name; what is none of these is a folder with files in MNIST's format.
+DATA_SETS = ("mnist5k", "mnist", "digits", "fashion-mnist", "cifar10", "cifar100")
+
 __all__ = [
+    "DATA_SETS",
     "INK_THRESHOLD",
     "ImageSource",
     "Images",
+    "data_set_of",
     "ink",
     "load_cifar10",
     "load_cifar100",
@@ -48,3 +53,8 @@ def load_images(data: str, data_dir: str | os.PathLike[str] = "downloads", fold:
     if data == "cifar100":
         return load_cifar100(data_dir)
     return load_digits(data, data_dir)
+
+
+def data_set_of(data: str) -> str:
+    """The name of the data set that :func:`load_images` reads; that of a folder is ``"mnist"``."""
+    return data if data in DATA_SETS else "mnist"

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from elegans_gnn.datasets import Images, ImageSource, ink, load_images
+from elegans_gnn.datasets import Images, ImageSource, data_set_of, ink, load_images
 from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.models import from_pretrained
+from elegans_gnn.models.pretrained import CLASSES, WEIGHTS
 from elegans_gnn.training.config import ClassifierConfig, TrainingConfig
 from elegans_gnn.training.eight_bit import eight_bit_reconstruction
 from elegans_gnn.training.load import open_checkpoint
 from elegans_gnn.training.metrics import evaluate_classification, evaluate_reconstruction
+from elegans_gnn.training.seen import TrainedOn, check_unseen, read_plain_json, read_training, trained_on
 
 PARTS = ("test", "validation")
-WEIGHTS, CLASSES = "model.safetensors", "classes.json"
 _BATCH = 200
 
 
@@ -31,6 +31,7 @@ class Run:
         model: ready to use.
         task: ``"autoencoder"`` or ``"classifier"``.
         config: of the run; None for a model that travelled alone.
+        trained_on: None for a model that was saved without a run.
         classes: names of a classifier's classes.
         channels, size: of its images; size 0 for a backbone that travelled alone and takes any.
     """
@@ -38,6 +39,7 @@ class Run:
     model: nn.Module
     task: str
     config: TrainingConfig | None
+    trained_on: TrainedOn | None
     classes: tuple[str, ...]
     channels: int
     size: int
@@ -53,42 +55,55 @@ def open_run(path: Path | str) -> Run:
     if (path / WEIGHTS).is_file():
         model: nn.Module = from_pretrained(path)
         task = "classifier" if hasattr(model, "num_classes") else "autoencoder"
-        named = _read_classes(path / CLASSES) if task == "classifier" else ()
         taken: Any = model
-        return Run(model, task, None, named, taken.in_channels, taken.image_size)
+        named = _read_classes(path / CLASSES, taken.num_classes) if task == "classifier" else ()
+        return Run(model, task, None, read_training(path), named, taken.in_channels, taken.image_size)
     if not path.is_file() and not (path / "best.ckpt").is_file():
         remedy = "give a folder that elegans-gnn train wrote"
         raise invalid("RUN", "a run folder with best.ckpt, or a model folder", path, remedy)
     opened = open_checkpoint(path)
-    shape = opened.shape
+    config, shape = opened.config, opened.shape
     return Run(
-        opened.model, opened.config.task, opened.config, opened.classes, shape["in_channels"], shape["image_size"]
+        opened.model, config.task, config, trained_on(config), opened.classes, shape["in_channels"], shape["image_size"]
     )
 
 
-def _read_classes(path: Path) -> tuple[str, ...]:
+def _read_classes(path: Path, count: int) -> tuple[str, ...]:
     if not path.is_file():
         return ()
-    try:
-        return tuple(map(str, json.loads(path.read_text(encoding="utf-8"))))
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
-        raise invalid("RUN", f"a model folder with a readable {CLASSES}", f"{path}: {error}", "remove it") from error
+    named = read_plain_json(path)
+    if not isinstance(named, list) or not all(isinstance(name, str) for name in named) or len(named) != count:
+        got = f"{path} with {str(named)[:60]}"
+        raise invalid("RUN", f"a model folder with a list of {count} names in {CLASSES}", got, "mend or remove it")
+    return tuple(named)
 
 
 def source_of(
-    run: Run, *, data: str | None = None, data_dir: str | None = None, fold: int | None = None
+    run: Run, *, data: str | None = None, data_dir: str | None = None, fold: int | None = None, part: str = "test"
 ) -> ImageSource:
     """The data a run was trained on, or the one named instead.
 
+    Args:
+        run: an opened one.
+        data, data_dir, fold: instead of the run's own, see :func:`elegans_gnn.datasets.load_images`.
+        part: the part that will be looked at.
+
     Raises:
-        ValueError: a model that travelled alone, and no data named.
+        ValueError: a model that travelled alone, and no data named; or images that the model may have been trained on.
     """
-    config = run.config
-    if config is None and data is None:
-        raise invalid("--data", "given for a model that is not in its run folder", "none", "pass --data mnist5k")
-    usual = config if config is not None else ClassifierConfig()
-    chosen = replace(usual, data=data or usual.data, data_dir=data_dir or usual.data_dir)
-    return load_images(chosen.data, chosen.data_dir, getattr(usual, "fold", 0) if fold is None else fold)
+    config, seen = run.config, run.trained_on
+    if seen is None and data is None:
+        raise invalid("--data", "given for a model saved without its run", "none", "pass --data mnist5k, for example")
+    own = config.data if config is not None else seen.data if seen is not None else ""
+    name = data_set_of(data or own)
+    if fold is not None and name != "digits":
+        raise invalid("--fold", "left out for data without folds", f"{fold} for {name}", "leave it away")
+    if fold is None:
+        fold = seen.fold if seen is not None and seen.fold is not None else 0
+    source = load_images(data or own, data_dir or (config or ClassifierConfig).data_dir, fold)
+    if seen is not None:
+        check_unseen(seen, name, fold, part)
+    return source
 
 
 def evaluate_run(run: Run, source: ImageSource, part: str = "test") -> dict[str, dict[str, float]]:

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from elegans_gnn.datasets import Images, ink
+from elegans_gnn.models.pretrained import CLASSES
 from elegans_gnn.training.baselines import pca_reconstruction
 from elegans_gnn.training.config import AutoencoderConfig, ClassifierConfig
 from elegans_gnn.training.eight_bit import eight_bit_reconstruction
 from elegans_gnn.training.load import Checkpoint
 from elegans_gnn.training.metrics import evaluate_classification, evaluate_reconstruction
+from elegans_gnn.training.seen import trained_on, write_training
 from elegans_gnn.viz import plot_edge_weights, plot_reconstructions
 
 _SHOWN = 16
@@ -130,7 +132,7 @@ def finish_classifier(fitted: Fitted) -> ClassifierResult:
         best_step=fitted.best.step,
     )
     _complete(fitted, result, {})
-    (fitted.folder / "model" / "classes.json").write_text(json.dumps(fitted.best.classes) + "\n", encoding="utf-8")
+    (fitted.folder / "model" / CLASSES).write_text(json.dumps(fitted.best.classes) + "\n", encoding="utf-8")
     return result
 
 
@@ -161,6 +163,7 @@ def _complete(fitted: Fitted, result: RunResult | ClassifierResult, more: dict[s
     }
     write_json(fitted.folder / "summary.json", summary)
     model.save_pretrained(fitted.folder / "model", overwrite=True)
+    write_training(trained_on(fitted.best.config), fitted.folder / "model")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,8 +76,7 @@ def test_eval_repeats_the_figures_of_the_run(runs: Runs, said: Callable[..., str
         "run": str(runs.classifier), "task": "classifier", "data": "digits", "part": "test", "figures": runs.test,
     }  # fmt: skip
     assert json.loads(said("eval", runs.classifier, "--part", "validation", "--json"))["figures"] == runs.validation
-    other = json.loads(said("eval", runs.classifier, "--fold", "3", "--json"))
-    assert other["figures"] != runs.test
+    assert json.loads(said("eval", runs.classifier, "--fold", "2", "--json"))["figures"] == runs.test
     printed = said("eval", runs.classifier / "best.ckpt")
     assert f"{100 * runs.test['accuracy']:.2f}" in printed
     assert "varshney2011" in printed
@@ -89,15 +89,29 @@ def test_eval_of_an_autoencoder_shows_eight_bits_too(runs: Runs, said: Callable[
     assert "8-bit code" in said("eval", runs.autoencoder)
 
 
-def test_a_model_folder_needs_its_data_named(runs: Runs, said: Callable[..., str], tmp_path: Path) -> None:
-    travelled = tmp_path / "model"
-    (runs.classifier / "model").rename(travelled)
-    try:
-        found = json.loads(said("eval", travelled, "--data", "digits", "--fold", "2", "--json"))
-        assert found["figures"] == pytest.approx(runs.test, abs=1e-6)
-        assert cli.main(["eval", str(travelled)]) == 2
-    finally:
-        travelled.rename(runs.classifier / "model")
+def test_a_model_folder_knows_its_data(
+    runs: Runs, said: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    travelled = shutil.copytree(runs.classifier / "model", tmp_path / "model")
+    found = json.loads(said("eval", travelled, "--json"))
+    assert found["data"] == "digits"
+    assert found["figures"] == pytest.approx(runs.test, abs=1e-6)
+    note = json.loads((runs.autoencoder / "model" / "training.json").read_text())
+    assert note == {"data": "mnist5k"}
+    # As save_pretrained leaves it: nobody knows what the model has seen.
+    (travelled / "training.json").unlink()
+    assert re.fullmatch("--data must be given for a model saved without .*", refused(capsys, "eval", travelled))
+    other = json.loads(said("eval", travelled, "--data", "digits", "--fold", "3", "--json"))
+    assert other["figures"] != pytest.approx(runs.test, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["", "best.ckpt", "model"])
+@pytest.mark.parametrize("options", [[], ["--data", "digits"]])
+def test_images_the_model_was_trained_on_are_no_test(
+    kind: str, options: list[str], runs: Runs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(capsys, "eval", runs.classifier / kind, "--fold", "3", *options)
+    assert line.startswith("--fold must be 2, the run's own, since the model was trained on images of the other folds")
 
 
 def test_predict_names_the_class_of_pictures_and_rows(runs: Runs, said: Callable[..., str], tmp_path: Path) -> None:
@@ -155,7 +169,7 @@ def test_a_run_on_a_backbone_goes_all_the_way(
     torch.set_num_threads(threads)
     test = json.loads((folder / "summary.json").read_text())["test"]
     assert json.loads(said("eval", folder, "--json"))["figures"] == pytest.approx(test, abs=1e-5)
-    found = json.loads(said("eval", folder / "model", "--data", "digits", "--json"))
+    found = json.loads(said("eval", folder / "model", "--json"))
     assert found["figures"] == pytest.approx(test, abs=1e-5)
     picture = save_png(tmp_path / "a.png", np.zeros((8, 8)))
     assert "a.png" in said("predict", folder, picture)
