@@ -14,8 +14,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "eval",
         help="figures of a trained model",
-        description="Evaluate a trained model on the test or validation part of its data. Nothing is written.",
-        epilog="  elegans-gnn eval runs/mnist-autoencoder-001\n  elegans-gnn eval model --data mnist5k --json",
+        description="Evaluate a trained model on the test or validation part of its data. Nothing is written.\n\n"
+        "Without options this repeats the figures the run ended with. Images that the model may have been trained on\n"
+        "are refused: other folds of the digits, and mnist5k after mnist.",
+        epilog="examples:\n"
+        "  elegans-gnn eval runs/mnist-autoencoder-001               # a run's folder: its best weights\n"
+        "  elegans-gnn eval runs/mnist-classifier-001/last.ckpt --part validation\n"
+        "  elegans-gnn eval runs/mnist-classifier-001 --data mnist   # trained on 5,000 images, tested on 10,000\n"
+        "  elegans-gnn eval model --data mnist5k --json              # a folder of save_pretrained",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -23,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--part", default="test", help="test (default) or validation")
     add("--data", help="other data than the run's own: a name or a folder, as in `elegans-gnn train`")
     add("--data-dir", help="where torchvision keeps data sets, if it has moved")
-    add("--fold", type=int, help="of the digits, if not the run's own")
+    add("--fold", type=int, help="of the digits, for a model that was saved without a run")
     add("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)
 

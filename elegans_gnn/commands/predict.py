@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,23 +20,35 @@ if TYPE_CHECKING:
     from elegans_gnn.training.evaluation import Run
 
 
+_PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_TABLES = (".csv", ".tsv", ".txt")
+
+
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command and its options."""
     parser = subparsers.add_parser(
         "predict",
         help="a trained model's answers to your own pictures",
-        description="Name the class of each picture (classifiers), or redraw each from its code (autoencoders).",
-        epilog="  elegans-gnn predict runs/mnist-classifier-001 one.png two.png\n"
+        description="Name the class of each picture (classifiers), or redraw each from its code (autoencoders).\n\n"
+        "IMAGES are PNG files of the size the model was trained on, with 8 bits a channel (grey: or 16), or CSV files\n"
+        "with one picture a row, its pixels line by line as numbers from 0 to 255, or from 0 to 1. Digits are light\n"
+        "on dark, as in the training images. Nothing that exists is overwritten.",
+        epilog="examples:\n"
+        "  elegans-gnn predict runs/mnist-classifier-001 one.png two.png           # a table on the screen\n"
         "  elegans-gnn predict runs/mnist-classifier-001 many.csv --out classes.csv\n"
-        "  elegans-gnn predict runs/mnist-autoencoder-001 one.png --out redrawn",
+        "  elegans-gnn predict runs/mnist-autoencoder-001 one.png --out redrawn.png\n"
+        "  elegans-gnn predict runs/mnist-autoencoder-001 many.csv --out redrawn    # a folder with a PNG for each",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("path", metavar="RUN", type=Path, help=RUN_HELP)
+    add("images", metavar="IMAGES", type=Path, nargs="+", help="PNG or CSV files")
     add(
-        "images", metavar="IMAGES", type=Path, nargs="+", help="PNG files, or CSV files with one picture's pixels a row"
+        "--out",
+        metavar="PATH",
+        type=Path,
+        help="new: a CSV file (classifiers), a folder or for one picture a PNG file (autoencoders)",
     )
-    add("--out", metavar="PATH", type=Path, help="a new CSV file (classifiers) or a new folder for PNGs (autoencoders)")
     parser.set_defaults(run=run)
 
 
@@ -43,16 +58,41 @@ def run(options: argparse.Namespace) -> int:
     from elegans_gnn.training.evaluation import open_run
 
     out: Path | None = options.out
-    if out is not None and out.exists():
+    if out is not None and os.path.lexists(out):
         raise invalid("--out", "new", f"{out}, which exists", "choose another")
     opened = open_run(options.path)
     if not opened.size:
         remedy = "give the run's folder, which knows the size of its images"
         raise invalid("RUN", "a model that takes pictures of one size", f"{options.path}, which takes any", remedy)
+    if opened.task == "classifier" and out is not None and out.suffix.lower() != ".csv":
+        raise invalid("--out", "a CSV file for the classes", out, f"pass --out {out.with_suffix('.csv')}")
     names, pixels = read_images(options.images, opened.channels, opened.size)
     if opened.task == "classifier":
         return _classes(opened, names, pixels, out)
+    if out is None:
+        raise invalid("--out", "a new folder for the pictures an autoencoder draws", "none", "pass --out redrawn")
+    _check_pictures(out, len(names))
     return _redrawn(opened, names, pixels, out)
+
+
+def _check_pictures(out: Path, count: int) -> None:
+    """Refuse what is neither a folder nor, for a single picture, a PNG file."""
+    suffix = out.suffix.lower()
+    if suffix in (*_PICTURES, *_TABLES) and not (suffix == ".png" and count == 1):
+        got = f"{out} for {count} picture{'' if count == 1 else 's'}"
+        remedy = f"pass --out {out.with_suffix('' if count > 1 else '.png')}"
+        raise invalid("--out", "a new folder, or a PNG file for one picture", got, remedy)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """What the file system refuses, in one line."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        said = f"{out}: {error.strerror or error}"
+        raise invalid("--out", "a place that can be written", said, "choose another") from error
 
 
 def _classes(opened: Run, names: list[str], pixels: Tensor, out: Path | None) -> int:
@@ -62,8 +102,7 @@ def _classes(opened: Run, names: list[str], pixels: Tensor, out: Path | None) ->
     called = [opened.classes[number] if opened.classes else str(number) for number in label.tolist()]
     rows = list(zip(names, called, probability.tolist(), strict=True))
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with open(out, "x", newline="", encoding="utf-8") as file:
+        with _writing(out), open(out, "x", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["image", "class", "probability"])
             writer.writerows((name, kind, f"{share:.6f}") for name, kind, share in rows)
@@ -83,12 +122,15 @@ def _classes(opened: Run, names: list[str], pixels: Tensor, out: Path | None) ->
     return 0
 
 
-def _redrawn(opened: Run, names: list[str], pixels: Tensor, out: Path | None) -> int:
-    from elegans_gnn.datasets import write_images
+def _redrawn(opened: Run, names: list[str], pixels: Tensor, out: Path) -> int:
+    from elegans_gnn.datasets import write_image, write_images
     from elegans_gnn.training.evaluation import reconstructions
 
-    if out is None:
-        raise invalid("--out", "a new folder for the pictures an autoencoder draws", "none", "pass --out redrawn")
-    written = write_images(reconstructions(opened, pixels), names, out)
-    print(f"{len(written)} pictures in {out}")
+    drawn = reconstructions(opened, pixels)
+    with _writing(out):
+        if out.suffix.lower() == ".png":
+            write_image(drawn[0, 0], out)
+        else:
+            write_images(drawn, names, out)
+    print(f"{len(drawn)} picture{'' if len(drawn) == 1 else 's'} in {out}")
     return 0

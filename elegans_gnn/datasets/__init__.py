@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from elegans_gnn.datasets._cifar import load_cifar10, load_cifar100
-from elegans_gnn.datasets._files import read_images, write_images
+from elegans_gnn.datasets._files import read_images, write_image, write_images
 from elegans_gnn.datasets._folds import load_small_digits
 from elegans_gnn.datasets._images import INK_THRESHOLD, Images, ImageSource, ink
 from elegans_gnn.datasets._mnist import load_digits, load_fashion_mnist
@@ -27,6 +27,7 @@ __all__ = [
     "load_images",
     "load_small_digits",
     "read_images",
+    "write_image",
     "write_images",
 ]
 

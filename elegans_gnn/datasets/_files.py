@@ -59,20 +59,26 @@ def write_images(pixels: Tensor, names: Iterable[str], folder: Path) -> list[Pat
         names: one for each; what cannot stand in the name of a file is replaced, and equal names get a number.
         folder: is made, with the folders above it.
     """
-    from PIL import Image
-
     folder.mkdir(parents=True, exist_ok=False)
-    values = (pixels[:, 0].clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     written: list[Path] = []
-    for name, value in zip(names, values, strict=True):
+    for name, picture in zip(names, pixels[:, 0], strict=True):
         stem = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name.removesuffix(".png"))
         path, number = folder / f"{stem}.png", 1
         while path.exists():
             number += 1
             path = folder / f"{stem}-{number}.png"
-        Image.fromarray(value).save(path)
+        write_image(picture, path)
         written.append(path)
     return written
+
+
+def write_image(pixels: Tensor, path: Path) -> None:
+    """Write one grey picture [H, W] in 0..1 as a PNG file, which must be new."""
+    from PIL import Image
+
+    values = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    with open(path, "xb") as file:
+        Image.fromarray(values).save(file, format="PNG")
 
 
 def _read_picture(path: Path, channels: int, size: int) -> Tensor:
