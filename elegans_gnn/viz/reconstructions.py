@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _GAP = 2
 _ROWS = 3
+# Inches: of a picture (few are drawn larger), of the names of the rows, of a line of the title, and what it needs.
+_LEAST, _MOST, _FEW = 0.62, 1.1, 3.0
+_NAMES, _LINE, _LINE_WIDTH = 0.8, 0.2, 4.4
 
 
 def plot_reconstructions(
@@ -46,19 +49,23 @@ def plot_reconstructions(
         for row, image in enumerate((1 - originals[column], 1 - reconstructions[column], wrong)):
             top = row * (height + _GAP)
             canvas[top : top + height, left : left + width] = image if image.ndim == _ROWS else image[:, :, None]
-    inner = max(3.0, 0.62 * count)
-    figure = new_figure(inner + 0.8, inner * canvas.shape[0] / canvas.shape[1] + 0.3)
+    drawn = count * min(max(_FEW / count, _LEAST), _MOST)
+    # A narrow figure has its title in two lines, each half as long.
+    lines = 1 if drawn >= _LINE_WIDTH else 2
+    figure = new_figure(
+        max(drawn, _LINE_WIDTH / lines) + _NAMES, drawn * canvas.shape[0] / canvas.shape[1] + _LINE * lines + 0.1
+    )
     axes = figure.subplots()
     axes.imshow(canvas.clip(0, 1), interpolation="nearest")
+    axes.set_anchor("W")
     centres = [row * (height + _GAP) + height / 2 for row in range(_ROWS)]
     share = 1 - (missing | added).mean()
     axes.set_yticks(centres, ["original", "redrawn", "errors"])
     axes.set_xticks([])
-    axes.set_title(
-        f"pixels right in these {count}: {100 * share:.2f} % (errors: red missing, blue too much)",
-        fontsize=9,
-        loc="left",
-    )
+    of = "" if count == 1 else f" in these {count}"
+    between = " " if lines == 1 else "\n"
+    title = f"pixels right{of}: {100 * share:.2f} %{between}(errors: red missing, blue too much)"
+    axes.set_title(title, fontsize=9, loc="left")
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.tick_params(length=0)

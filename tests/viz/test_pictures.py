@@ -176,6 +176,23 @@ def test_the_title_counts_right_pixels(redrawn: tuple[np.ndarray, np.ndarray]) -
     assert [text.get_text() for text in axes.get_yticklabels()] == ["original", "redrawn", "errors"]
 
 
+@pytest.mark.parametrize("count", [1, 2, 4, 7, 16, 40])
+@pytest.mark.parametrize("shape", [(28, 28), (12, 30)])
+def test_the_figure_is_as_large_as_its_pictures(count: int, shape: tuple[int, int]) -> None:
+    """One picture makes no tall figure, many make no flat one; the title is not cut off."""
+    figure = plot_reconstructions(np.zeros((count, *shape)), np.ones((count, *shape)))
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    width, height = figure.get_size_inches()
+    drawn = axes.images[0].get_window_extent()
+    assert 0.5 < drawn.width / figure.dpi / count < 1.2
+    assert height - drawn.height / figure.dpi < 0.65
+    assert width < max(3.1, 0.7 * count + 1.2)
+    title = axes._left_title
+    assert title.get_window_extent().x1 <= width * figure.dpi
+    assert title.get_window_extent().y1 <= height * figure.dpi
+
+
 @pytest.mark.parametrize("count", [1, 16])
 def test_the_file_of_the_reconstructions_is_a_readable_picture(count: int, tmp_path: Path) -> None:
     originals = (np.random.default_rng(0).random((count, 28, 28)) < 0.3).astype(float)
