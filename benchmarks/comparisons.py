@@ -17,7 +17,6 @@ TRIALS: dict[str, tuple[float, dict[str, Any]]] = {
     "no augmentation": (1, {"augment": "none"}),
     "no augmentation, rates x 10": (10, {"augment": "none"}),
 }
-CHOSEN = (*RATES, "augment")
 GRAPHS = ("erdos-renyi", "barabasi-albert", "watts-strogatz", "degree-preserving")
 
 
@@ -32,7 +31,8 @@ class Comparison:
         seeds: how many of every row; random graphs are drawn anew for each.
         first_seed: the seeds are this one and those after it.
         labels: how a row is called in tables, where its name does not say it.
-        tuned: the rows that have trials of their own; others share the settings of one of these.
+        tuned: the rows that have trials of their own.
+        chosen: the trial that a row is run with, if not as given; rows without trials follow a kindred one.
     """
 
     task: str
@@ -42,10 +42,13 @@ class Comparison:
     labels: Mapping[str, str] = field(default_factory=dict)
     first_seed: int = 0
     tuned: tuple[str, ...] = ()
+    chosen: Mapping[str, str] = field(default_factory=dict)
 
     def settings(self, row: str, seed: int, steps: int | None = None) -> dict[str, Any]:
         """Everything one run is told."""
         changes = dict(self.rows[row])
+        if row in self.chosen:
+            changes |= self._trial(changes, self.chosen[row])
         if "graph" in changes or "wiring" in changes:
             changes["graph_seed"] = seed
         if self.shared.get("data") == "digits":
@@ -57,12 +60,15 @@ class Comparison:
         """The same trials for each tuned row, with a seed that no figure is reported of."""
         rows: dict[str, dict[str, Any]] = {}
         for row in self.tuned:
-            recipe = {name: value for name, value in self.rows[row].items() if name not in CHOSEN}
-            usual = self.configuration(recipe)
-            for trial, (factor, changes) in TRIALS.items():
-                rates = {name: getattr(usual, name) * factor for name in RATES}
-                rows[trial_of(row, trial)] = {**recipe, **rates, **changes}
-        return replace(self, rows=rows, seeds=1, first_seed=100, tuned=())
+            for trial in TRIALS:
+                rows[trial_of(row, trial)] = {**self.rows[row], **self._trial(self.rows[row], trial)}
+        return replace(self, rows=rows, seeds=1, first_seed=100, tuned=(), chosen={})
+
+    def _trial(self, changes: Mapping[str, Any], trial: str) -> dict[str, Any]:
+        """What a trial changes in a row."""
+        factor, others = TRIALS[trial]
+        usual = self.configuration(changes)
+        return {**{name: getattr(usual, name) * factor for name in RATES}, **others}
 
     def configuration(self, changes: Mapping[str, Any]) -> Any:
         """The configuration of the shared recipe with these changes."""
@@ -129,13 +135,17 @@ _LABELS = {
 }
 
 COMPARISONS = {
-    "cores": Comparison("autoencoder", _RECONSTRUCTION, _CORES, labels=_LABELS),
+    # The worm's best rates for all rows.
+    "cores": Comparison(
+        "autoencoder", _RECONSTRUCTION, _CORES, labels=_LABELS, chosen=dict.fromkeys(_CORES, "rates x 10")
+    ),
     "autoencoders": Comparison(
         "autoencoder",
         _RECONSTRUCTION,
         {"worm": {}, **{model: {"model": model} for model in ("mlp", "conv", "attention")}},
         labels=_LABELS,
         tuned=("worm", "mlp", "conv", "attention"),
+        chosen={"worm": "rates x 10", "conv": "rates x 3"},
     ),
     "classifiers": Comparison(
         "classifier",

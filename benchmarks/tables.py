@@ -14,6 +14,8 @@ Run = Mapping[str, Any]
 
 # The first figure of a task is the one whose differences are tested.
 FIGURES = {"autoencoder": ("accuracy", "f1", "bce", "ssim"), "classifier": ("accuracy", "cross_entropy")}
+# What trials are judged by.
+_CHOOSE_BY = {"autoencoder": ("accuracy", "bce"), "classifier": ("accuracy", "cross_entropy")}
 _LEVEL = 0.95
 
 
@@ -43,23 +45,38 @@ def print_table(comparison: Comparison, record: Sequence[Run], steps: int | None
 
 
 def print_trials(comparison: Comparison, record: Sequence[Run]) -> None:
-    """Print the accuracy on validation images of every trial, the best of each row in bold."""
-    print("| validation accuracy % | " + " | ".join(TRIALS) + " |")
+    """Print the figures on validation images of every trial, the best of each row in bold."""
+    print("| validation | " + " | ".join(TRIALS) + " |")
     print("|---" * (len(TRIALS) + 1) + "|")
-    for row, found in trial_accuracies(comparison, record).items():
-        cells = [f"{100 * value:.3f}" for value in found.values()]
-        cells[max(range(len(cells)), key=list(found.values()).__getitem__)] += " (best)"
+    for row, found in trials_by_row(comparison, record).items():
+        best = best_trial(comparison.task, found)
+        cells = []
+        for trial, figures in found.items():
+            cell = " / ".join(_figure(name, [figures[name]]) for name in _CHOOSE_BY[comparison.task])
+            cells.append(f"**{cell}**" if trial == best else cell)
         print(f"| {_label(comparison, row)} | {' | '.join(cells)} |")
 
 
-def trial_accuracies(comparison: Comparison, record: Sequence[Run]) -> dict[str, dict[str, float]]:
-    """Accuracy on validation images, by tuned row and trial."""
+def trials_by_row(comparison: Comparison, record: Sequence[Run]) -> dict[str, dict[str, dict[str, float]]]:
+    """Mean figures on validation images over the seeds of the trials, by tuned row and trial."""
     runs = runs_by_row(comparison.trials(), record)
     return {
-        row: {trial: runs[trial_of(row, trial)][0]["validation"]["accuracy"] for trial in TRIALS}
+        row: {
+            trial: {
+                name: float(np.mean([run["validation"][name] for run in runs[trial_of(row, trial)]]))
+                for name in _CHOOSE_BY[comparison.task]
+            }
+            for trial in TRIALS
+        }
         for row in comparison.tuned
         if all(trial_of(row, trial) in runs for trial in TRIALS)
     }
+
+
+def best_trial(task: str, trials: Mapping[str, Mapping[str, float]]) -> str:
+    """The trial with the highest accuracy; of equal ones, that with the smallest loss."""
+    accuracy, loss = _CHOOSE_BY[task]
+    return max(trials, key=lambda trial: (trials[trial][accuracy], -trials[trial][loss]))
 
 
 def runs_by_row(comparison: Comparison, record: Sequence[Run], steps: int | None = None) -> dict[str, list[Run]]:
