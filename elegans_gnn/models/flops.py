@@ -4,7 +4,7 @@ As torch counts them: matrix products and convolutions, a multiplication and an 
 count like the sparse matrix products they are. Element by element work (activations, norms, the arrivals in a tensor
 network) is not counted.
 
-Importing this module registers the formulas of our operators with torch, so that any FlopCounterMode counts them.
+The formulas of our operators stand beside them and are registered with torch: any FlopCounterMode counts them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode, flop_registry, register_flop_formula
-
-from elegans_gnn.nn.tensor_network._stage import FIELDS
+from torch.utils.flop_counter import FlopCounterMode
 
 
 def parameters(model: nn.Module, *, trainable: bool = False) -> int:
@@ -63,42 +61,6 @@ def _formulas_of_torch() -> dict[Any, Callable[..., int]]:
     }
 
 
-def _aggregate_forward(x: tuple[int, ...], weight: tuple[int, ...], *_: Any, **__: Any) -> int:
-    batch, _neurons, channels, features = x
-    return 2 * weight[0] * batch * channels * features
-
-
-def _aggregate_backward(
-    grad_y: tuple[int, ...], x: tuple[int, ...], weight: tuple[int, ...], *rest: Any, **__: Any
-) -> int:
-    need_x, need_weight = rest[-2:]
-    return (bool(need_x) + bool(need_weight)) * _aggregate_forward(x, weight)
-
-
-def _network_forward(
-    x: tuple[int, ...],
-    carried: Any,
-    weight: Any,
-    bias: Any,
-    edge_weight: Any,
-    rows: Any,
-    inputs: Any,
-    programs: Any,
-    layout: list[int],
-    *_: Any,
-    **__: Any,
-) -> int:
-    """One product [R, F] @ [F, F] for each application of a unit."""
-    samples, features = x
-    return 2 * samples * features**2 * sum(layout[0::FIELDS])
-
-
-def _network_backward(grad: Any, kept: Any, *arguments: Any, **__: Any) -> int:
-    """The products for the gradients of input and weight, and the forward ones again where they were not kept."""
-    recomputed = arguments[-1] != 2
-    return (3 if recomputed else 2) * _network_forward(*arguments)
-
-
 def _convolution_backward(
     grad_y: tuple[int, ...], x: tuple[int, ...], weight: tuple[int, ...], *rest: Any, **__: Any
 ) -> int:
@@ -118,20 +80,3 @@ def _attention_backward(
     """As torch counts its other attention kernels: the scores again, then two products for each of the two."""
     batch, heads, asked, size = query
     return 2 * batch * heads * asked * key[2] * (3 * size + 2 * value[3])
-
-
-def _register() -> None:
-    ours = torch.ops.elegans_gnn
-    formulas: dict[Any, Callable[..., int]] = {
-        ours.aggregate_forward: _aggregate_forward,
-        ours.aggregate_backward: _aggregate_backward,
-        ours.tensor_network_forward: _network_forward,
-        ours.tensor_network_backward: _network_backward,
-    }
-    for operator, formula in formulas.items():
-        # torch refuses a second registration, as when this module is reloaded.
-        if operator not in flop_registry:
-            register_flop_formula(operator)(formula)
-
-
-_register()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from elegans_gnn.ops import _flops as _flops
 from elegans_gnn.ops._aggregate import aggregate as aggregate
 from elegans_gnn.ops._backends import available_backends as available_backends
 from elegans_gnn.ops._backends import backend as backend

@@ -69,6 +69,16 @@ def test_default_sizes_are_within_a_tenth_of_ours(worm, task, names, images):
         assert parameters(build_model(task, name, **images)) == pytest.approx(ours, rel=0.1)
 
 
+@pytest.mark.parametrize("wiring", ["er", "ba", "ws"])
+@pytest.mark.parametrize(("size", "in_channels"), [(8, 1), (28, 1), (32, 3)])
+def test_every_wiring_is_within_a_tenth_of_ours(worm, wiring, size, in_channels):
+    images = {"image_size": size, "in_channels": in_channels}
+    ours = parameters(build_model("classifier", "elegans", connectome=worm, **images))
+    for seed in range(3):
+        wired = RandomlyWiredNetwork(wiring=wiring, wiring_seed=seed, **images)
+        assert parameters(wired) == pytest.approx(ours, rel=0.1)
+
+
 @pytest.mark.parametrize(("task", "name"), [(task, name) for task in MODELS for name in MODELS[task]])
 def test_samples_do_not_see_each_other(worm, task, name):
     torch.manual_seed(0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +12,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from elegans_gnn import ElegansAutoencoder
-from elegans_gnn.models import build_core, count_flops, flops, parameters
+from elegans_gnn.models import build_core, count_flops, parameters
 from elegans_gnn.models.baselines.attention import TransformerBlock
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_linear_layer():
@@ -49,7 +53,26 @@ def test_torchs_own_counter_knows_our_operators(tiny, name):
     with FlopCounterMode(display=False) as counter:
         core(signal).sum().backward()
     assert counter.get_total_flops() == count_flops(core, *signal.shape, backward=True)
-    importlib.reload(flops)
+
+
+ALONE = """
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from elegans_gnn import ConnectomeConv, TensorNetwork, load_connectome
+worm = load_connectome("varshney2011")
+for layer, shape in ((ConnectomeConv(worm, 1, 1), (2, 279, 1)), (TensorNetwork(worm, 4, readout="mean"), (2, 4))):
+    with FlopCounterMode(display=False) as counter:
+        layer(torch.zeros(shape))
+    print(counter.get_total_flops())
+"""
+
+
+def test_the_layers_alone_bring_their_formulas():
+    done = subprocess.run([sys.executable, "-c", ALONE], cwd=ROOT, capture_output=True, text=True, check=True)
+    convolution, network = map(int, done.stdout.split())
+    # Two samples: an addition and a multiplication for each synapse and in each neuron's own unit of 1 x 1.
+    assert convolution == 2 * 2 * (3225 + 279)
+    assert network > 2 * 2 * 4**2 * 100
 
 
 def test_a_weight_per_channel_costs_the_same_product(tiny):

@@ -98,7 +98,8 @@ class RandomlyWiredNetwork(Classifier):
         wiring: ``"er"``, ``"ba"`` or ``"ws"``: Erdos-Renyi (p = 0.2), Barabasi-Albert (m = 5) or Watts-Strogatz
             (k = 4, p = 0.75) graphs.
         wiring_seed: of the three graphs; no two values share one.
-        width: w; if not given 24, and 20 on images up to 24 x 24.
+        width: w; if not given 24, and 20 on images up to 24 x 24. Erdos-Renyi graphs, which have more nodes without a
+            source and so fewer weights, get 25 and 22.
         depth: nodes a stage, at least 6.
 
     Source: Xie et al., "Exploring randomly wired neural networks for image recognition" (2019), arXiv:1904.01569, with
@@ -121,11 +122,13 @@ class RandomlyWiredNetwork(Classifier):
         depth: int = 10,
     ) -> None:
         super().__init__()
-        width = (20 if image_size <= SMALL_IMAGE else 24) if width is None else width
-        self.chosen = {"width": width}
         check_classes(num_classes)
         if wiring not in WIRINGS:
             raise unknown_name("wiring", wiring, WIRINGS)
+        if width is None:
+            small, large = (22, 25) if wiring == "er" else (20, 24)
+            width = small if image_size <= SMALL_IMAGE else large
+        self.chosen = {"width": width}
         if wiring_seed < 0:
             raise invalid("wiring_seed", ">= 0", wiring_seed, "use wiring_seed=0")
         check_least(
