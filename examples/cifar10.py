@@ -8,8 +8,9 @@ whose own head is taken off. The data set is torchvision's: it is downloaded int
     python examples/cifar10.py --backbone resnet18 --weights DEFAULT     # on a backbone trained on ImageNet
     python examples/cifar10.py --smoke                                   # no data: 64 generated images, seconds
 
-The first two do what `elegans-gnn train cifar10-classifier` does, without checkpoints and averaged weights. Take the
-accuracy as a starting point, not as a result.
+Backbones know images larger than 32 x 32; --resize 64 enlarges these, at four times the price. The first two do what
+`elegans-gnn train cifar10-classifier` does, without checkpoints and averaged weights. Take the accuracy as a starting
+point, not as a result.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from pathlib import Path
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
-from elegans_gnn import ElegansClassifier, load_connectome
+from elegans_gnn import ElegansClassifier, attach_head, load_connectome
 from elegans_gnn.datasets import Images, ImageSource, load_cifar10
-from elegans_gnn.errors import DataUnavailableError
-from elegans_gnn.models import Classifier, attach_head
+from elegans_gnn.errors import DataUnavailableError, InvalidArgumentError, MissingExtraError, invalid
+from elegans_gnn.models import Classifier
 from elegans_gnn.training import ClassifierConfig, MuonAdamW, TrainingBatches, parameter_groups, warmup_cosine
 
 CLASSES = 10
 RECIPE = ClassifierConfig.preset("demo", data="cifar10")
-NO_DATA = 2  # exit code
+USER_ERROR = 2  # exit code
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -50,6 +51,7 @@ def arguments() -> argparse.ArgumentParser:
     add("--backbone", default="", help="a network of torchvision, or timm/NAME, instead of the stem")
     add("--weights", default="", help="of the backbone, such as DEFAULT")
     add("--frozen", action="store_true", help="train the head alone")
+    add("--resize", type=int, default=0, help="height and width to which the backbone's images are brought, 0: as is")
     add("--steps", type=int, default=RECIPE.steps, help="optimiser steps; an epoch has about 350")
     add("--batch-size", type=int, default=RECIPE.batch_size, help="images a step")
     add("--learning-rate", type=float, default=RECIPE.learning_rate, help="peak rate of AdamW: synapses, biases")
@@ -71,12 +73,15 @@ def generated_images(count: int = 64) -> ImageSource:
 
 def build_model(options: argparse.Namespace) -> Classifier:
     """The stem, or a backbone, in front of the connectome."""
+    if not options.backbone and (options.weights or options.frozen or options.resize):
+        given = "weights" if options.weights else "frozen" if options.frozen else "resize"
+        raise invalid(f"--{given}", "left out without a backbone", getattr(options, given), "add --backbone resnet18")
     torch.manual_seed(options.seed)
     worm = load_connectome(options.connectome)
     print(worm)
     if options.backbone:
-        head = {"weights": options.weights or None, "frozen": options.frozen, "core": options.core}
-        return attach_head(options.backbone, worm, CLASSES, **head)
+        head = {"weights": options.weights or None, "frozen": options.frozen, "resize": options.resize}
+        return attach_head(options.backbone, worm, CLASSES, core=options.core, **head)
     return ElegansClassifier(worm, CLASSES, width=options.width, core=options.core)
 
 
@@ -122,9 +127,9 @@ def train(options: argparse.Namespace, source: ImageSource) -> Classifier:
     warmup = min(RECIPE.warmup, options.steps // 5)
     schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, warmup=warmup, total=options.steps))
     validation, every = source.validation(), max(1, options.steps // 10)
-    seconds, seen = 0.0, 0
-    for step, (pixels, labels) in enumerate(TrainingBatches(source.train(), config), start=1):
-        started = time.perf_counter()
+    batches = enumerate(TrainingBatches(source.train(), config), start=1)
+    seconds, seen, started = 0.0, 0, time.perf_counter()
+    for step, (pixels, labels) in batches:
         loss = model.loss(pixels.to(options.device), labels.to(options.device), RECIPE.label_smoothing)
         optimizer.zero_grad()
         loss.backward()
@@ -135,6 +140,7 @@ def train(options: argparse.Namespace, source: ImageSource) -> Classifier:
         if step % every == 0 or step == options.steps:
             share = accuracy(model, validation, options.device)
             print(f"step {step:5d}  loss {shown:.4f}  validation accuracy {100 * share:.2f} %", flush=True)
+        started = time.perf_counter()  # validation is not counted, drawing the next batch is
     print(f"{seen / seconds:.0f} images/s in training, peak memory {peak_memory(options.device):.0f} MiB")
     return model
 
@@ -142,21 +148,31 @@ def train(options: argparse.Namespace, source: ImageSource) -> Classifier:
 def main(argv: Sequence[str] | None = None) -> int:
     """Train, then open the test images once."""
     options = arguments().parse_args(argv)
+    try:
+        run(options)
+    except (DataUnavailableError, InvalidArgumentError, MissingExtraError) as error:
+        print(f"cifar10.py: {error}", file=sys.stderr)
+        return USER_ERROR
+    return 0
+
+
+def run(options: argparse.Namespace) -> None:
+    """On generated images, or on CIFAR-10."""
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        raise invalid("--device", "there", f"{options.device} on a machine where torch finds none", "use --device cpu")
     if options.smoke:
         options.steps, options.batch_size, options.width = 30, 64, 32
         model = train(options, generated_images())
         share = accuracy(model, generated_images().train(), options.device)
         print(f"{100 * share:.0f} % of 64 generated images learned by heart")
-        return 0
+        return
     try:
         source = load_cifar10(options.data_dir, download=not options.no_download)
     except DataUnavailableError as error:
-        print(f"cifar10.py: {error}\nTo see the example run without the data set: --smoke", file=sys.stderr)
-        return NO_DATA
+        raise DataUnavailableError(f"{error}; --smoke runs without the data set") from error
     model = train(options, source)
     share = accuracy(model, source.test(), options.device)
     print(f"test accuracy {100 * share:.2f} % ({source.name}; chance is {100 / CLASSES:.0f} %)")
-    return 0
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from torchvision.datasets import MNIST, FashionMNIST
 from elegans_gnn.connectome._load import data_folder
 from elegans_gnn.datasets import ImageSource, ink, load_digits, load_images
 from elegans_gnn.errors import DataUnavailableError
+from tests.image_files import idx_bytes
 
 MNIST_NAMES = (
     "train-images-idx3-ubyte",
@@ -76,10 +77,6 @@ def test_ink_is_what_reaches_three_tenths() -> None:
     pixels = torch.tensor([0.0, 76 / 255, 0.29999, 0.3, 77 / 255, 1.0])
     assert ink(pixels).tolist() == [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
     assert ink(pixels).dtype == torch.float32
-
-
-def idx_bytes(array: np.ndarray) -> bytes:
-    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
 def write_mnist(folder: Path, train: int = 40, test: int = 10) -> dict[str, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from elegans_gnn.datasets import (
     write_images,
 )
 from elegans_gnn.errors import DataUnavailableError
+from tests.image_files import idx_bytes
 
 
 def keys(pixels: torch.Tensor) -> list[bytes]:
@@ -68,10 +68,6 @@ def test_parts_of_a_fold_share_no_image_and_stay_the_same() -> None:
 def test_there_are_five_folds(fold: int) -> None:
     with pytest.raises(ValueError, match=f"fold must be 0 to 4, got {fold}"):
         load_small_digits(fold)
-
-
-def idx_bytes(array: np.ndarray) -> bytes:
-    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
 def test_fashion_mnist_from_disk(tmp_path: Path, offline: list[str]) -> None:
