@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from elegans_gnn import ElegansAutoencoder, ElegansClassifier
+from elegans_gnn import ElegansAutoencoder, ElegansClassifier, attach_head
 from elegans_gnn.models import export_onnx, export_program
 
 SMALL = {"encoder_width": 4, "encoder_blocks": 0, "decoder_width": 4, "decoder_blocks": 0, "code": 8}
@@ -35,6 +36,25 @@ def test_classifier_in_onnxruntime(tiny, tmp_path, unchecked_shapes):
     path = export_onnx(model, tmp_path / "model.onnx", torch.rand(2, 3, 8, 8))
     images = torch.rand(7, 3, 8, 8)
     assert torch.allclose(run_onnx(path, images), model.eval()(images), atol=1e-4)
+
+
+def test_an_autoencoder_as_a_program(tiny, unchecked_shapes):
+    torch.manual_seed(0)
+    model = ElegansAutoencoder(tiny, steps=2, outputs=["F"], **SMALL)
+    program = export_program(model, torch.rand(2, 1, 28, 28))
+    assert not any("elegans_gnn" in str(node.target) for node in program.graph.nodes)
+    images = torch.rand(5, 1, 28, 28)
+    assert torch.allclose(program.module()(images), model.eval()(images), atol=1e-5)
+
+
+def test_a_backbone_in_onnxruntime_with_its_colours_and_size(tiny, tmp_path, unchecked_shapes):
+    pytest.importorskip("onnx")
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    model = attach_head(body, tiny, 3, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4), resize=16)
+    path = export_onnx(model, tmp_path / "model.onnx", torch.rand(2, 3, 8, 8))
+    images = torch.rand(5, 3, 8, 8)
+    assert torch.allclose(run_onnx(path, images), model.eval()(images), atol=1e-5)
 
 
 def test_programs_hold_standard_operations_only(tiny, unchecked_shapes):
