@@ -1,17 +1,14 @@
-"""`elegans-gnn train`: help that teaches, a whole run, one line for every mistake, Ctrl-C and going on."""
+"""`elegans-gnn`: help that teaches, a whole run, exit codes, Ctrl-C and going on."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from dataclasses import fields
 from pathlib import Path
 
@@ -19,8 +16,7 @@ import pytest
 import torch
 
 from elegans_gnn import __version__, cli
-from elegans_gnn.commands._tasks import TASKS, read_settings
-from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, load_autoencoder
+from elegans_gnn.training import AutoencoderConfig, load_autoencoder
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN = ("train", "mnist-autoencoder")
@@ -106,172 +102,6 @@ def test_smoke_run_from_end_to_end(
         assert part in printed
     assert "runs/mnist-autoencoder-001" in printed
     assert load_autoencoder(folder).connectome.num_neurons == 279
-
-
-MISTAKES = {
-    "unknown connectome": (
-        ["--connectome", "varshney2012"],
-        "name must be one of varshney2011, .*, got 'varshney2012'; did you mean 'varshney2011'.",
-    ),
-    "negative steps": (["--steps", "-3"], r"steps must be >= 1, got -3; use steps=\d+"),
-    "unreachable outputs": (["--core-steps", "1"], "outputs .*"),
-    "unknown unit": (["--unit", "roles"], "unit must be one of .*, got 'roles'; did you mean 'role'."),
-    "no channels": (["--channels", "0"], "channels must be .*, got 0; .*"),
-    "no number": (["--learning-rate", "nan"], "learning_rate must be positive, got nan; use learning_rate=0.002"),
-    "negative decay": (["--weight-decay", "-1"], "weight_decay must be >= 0, got -1.0; .*"),
-    "unknown accelerator": (["--accelerator", "tpu"], "accelerator must be one of cpu, gpu, auto, got 'tpu'; .*"),
-    "a folder that is not MNIST": (["--data", "."], "data must be mnist5k, mnist, or a folder .*, got '.' .*"),
-    "no such folder": (["--data", "pictures"], "data must be .*, got 'pictures' .no such folder.; unpack .*"),
-    "existing run": (["--name", "old"], "name must be a new run's name, got 'old', which exists in runs; .*"),
-    "a path as a name": (["--name", "../out"], "name must be a plain folder name, got '../out'; .*"),
-    "a file for the runs": (["--runs", "notes.txt"], "runs must be a folder, got notes.txt, which is a file; .*"),
-    "resume of nothing": (
-        ["--resume", "runs/new"],
-        "--resume must be the folder of a run, with config.json and last.ckpt, got runs/new; start the run anew .*",
-    ),
-    "resume of no run": (["--resume", "runs/old"], "--resume must be the folder of a run, .*, got runs/old; .*"),
-    "resume of a damaged checkpoint": (
-        ["--resume", "runs/damaged"],
-        r"resume must be a readable checkpoint, got runs/damaged/last\.ckpt, which is damaged .*; use another .*",
-    ),
-    "resume of another task": (
-        ["--resume", "runs/classifier"],
-        "--resume must be a run of mnist-autoencoder, got runs/classifier, one of mnist-classifier; use elegans-gnn "
-        "train mnist-classifier --resume runs/classifier",
-    ),
-    "unknown preset": (
-        ["--preset", "headlines"],
-        "preset must be one of smoke, demo, headline, got 'headlines'; did you mean 'headline'.",
-    ),
-    "no configuration file": (["--config", "none.yaml"], "--config must be a readable file, got none.yaml: .*"),
-    "not YAML": (["--config", "broken.yaml"], "--config must be a YAML file, got broken.yaml: .*; write lines .*"),
-    "YAML without settings": (
-        ["--config", "notes.txt"],
-        "--config must be a file with one setting a line, .*: str; .*",
-    ),
-    "unknown setting": (
-        ["--config", "unknown.yaml"],
-        "a setting in unknown.yaml must be one of .*, got 'step'; did you mean 'steps'.",
-    ),
-    "wrong type in a file": (["--config", "words.yaml"], "steps must be of type int, got 'many'; .*"),
-    "half of the files": (
-        ["--data", "half"],
-        "data must be mnist5k, mnist, or a folder .*a folder without t10k-images-idx3-ubyte, .*; unpack .*",
-    ),
-    "small digits": (
-        ["--data", "digits"],
-        "data must be of images with 1 channel and 28 x 28 pixels, got 1 x 8 x 8; .*",
-    ),
-    "unknown model": (["--model", "mpl"], "model must be one of .*, got 'mpl'; did you mean 'mlp'."),
-    "unknown core": (["--core", "denes"], "core must be one of .*, got 'denes'; did you mean 'dense'."),
-    "unknown random graph": (["--graph", "watts"], ".*watts-strogatz.*"),
-    "resume of a broken run": (
-        ["--resume", "runs/broken"],
-        "--resume must be the folder of a run with a readable config.json, got runs/broken/config.json: Expecting .*",
-    ),
-    "resume with other settings": (["--resume", "runs/old", "--seed", "1"], "--resume must be alone, .*"),
-    "resume under another name": (["--resume", "runs/old", "--name", "b"], "--resume must be alone, .*"),
-}
-
-
-def listing(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
-
-
-@pytest.mark.parametrize("case", MISTAKES)
-def test_a_mistake_costs_one_line_and_nothing_is_written(
-    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("runs/old").mkdir(parents=True)
-    Path("runs/broken").mkdir()
-    Path("runs/broken/last.ckpt").write_bytes(b"")
-    Path("runs/broken/config.json").write_text("{")
-    Path("notes.txt").write_text("mine")
-    Path("broken.yaml").write_text("steps: [3")
-    Path("unknown.yaml").write_text("step: 3")
-    Path("words.yaml").write_text("steps: many")
-    for name, settings in (("damaged", AutoencoderConfig()), ("classifier", ClassifierConfig())):
-        Path("runs", name).mkdir()
-        Path("runs", name, "last.ckpt").write_bytes(b"PK cut off")
-        Path("runs", name, "config.json").write_text(json.dumps(settings.to_dict()))
-    Path("half").mkdir()
-    for kind in ("images-idx3", "labels-idx1"):
-        Path("half", f"train-{kind}-ubyte").write_bytes(b"")
-    before = listing(tmp_path)
-    options, message = MISTAKES[case]
-    assert cli.main([*TRAIN, *options]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.count("\n") == 1
-    assert re.fullmatch(f"elegans-gnn: {message}\n", printed.err), printed.err
-    assert listing(tmp_path) == before
-
-
-def test_later_settings_win(tmp_path: Path) -> None:
-    """Preset, then file, then options; 2e-3 is a number although YAML has it as text."""
-    file = tmp_path / "mine.yaml"
-    file.write_text("steps: 4000\nema: 0.5\nlearning_rate: 2e-4\n")
-    task = TASKS["mnist-autoencoder"]
-    config = task.configuration("headline", read_settings(file, task), {"steps": 2000})
-    assert (config.steps, config.ema, config.learning_rate, config.augment) == (2000, 0.5, 2e-4, "strong")
-    (tmp_path / "run.json").write_text(json.dumps(config.to_dict()))
-    assert task.configuration(None, read_settings(tmp_path / "run.json", task)) == config
-
-
-@pytest.mark.parametrize("name", TASKS)
-def test_every_task_has_its_data_and_says_every_setting_it_takes(name: str) -> None:
-    task = TASKS[name]
-    config = task.configuration(None)
-    assert config == task.config.preset("demo", data=task.data)
-    assert set(task.options()) | set(task.fixed()) == {item.name for item in fields(task.config)}
-    assert ("fold" in task.options()) == (name == "digits-classifier")
-
-
-def test_a_file_for_another_task_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "mine.yaml"
-    file.write_text("data: cifar10")
-    with pytest.raises(ValueError, match="data in .*mine.yaml must be 'digits', got 'cifar10'; choose another task"):
-        read_settings(file, TASKS["digits-classifier"])
-
-
-def test_cifar_without_network_is_said_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(["train", "cifar100-classifier"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("elegans-gnn: CIFAR-100 is not in downloads and could not be downloaded; unpack ")
-    assert not Path("runs").exists()
-
-
-def test_a_gpu_that_is_not_there_is_said_before_anything_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
-    assert cli.main([*TRAIN, "--accelerator", "gpu"]) == 2
-    assert "gpu on a machine where torch finds none; use accelerator='cpu'" in capsys.readouterr().err
-    assert listing(tmp_path) == []
-
-
-def test_mnist_without_network_is_said_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    monkeypatch.chdir(tmp_path)
-    assert cli.main([*TRAIN, "--data", "mnist"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("elegans-gnn: MNIST is not in downloads and could not be downloaded; put its files ")
-    assert line.endswith("data='mnist5k'")
-    assert not Path("runs").exists()
 
 
 @pytest.mark.parametrize("arguments", [[], ["train"], ["train", "mnist"], [*TRAIN, "--steps", "many"]])

@@ -15,4 +15,4 @@ def global_rank() -> int:
 
 def launched_from_outside() -> bool:
     """Whether all processes were started from outside, at the same time."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
+    return "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1

@@ -1,131 +1,52 @@
-"""`elegans-gnn train`: what is refused before anything is written, and what wins among preset, file and options."""
+"""`elegans-gnn train`: what wins among preset, file and options, and what each task takes."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from elegans_gnn import cli, load_connectome
+from elegans_gnn import cli, load_connectome, training
 from elegans_gnn.commands import train as command
 from elegans_gnn.commands._tasks import TASKS, read_settings
 from elegans_gnn.connectome import write_connectome
-from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, new_run_folder, run
-from elegans_gnn.training.load import graph_of, read_plain
+from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, new_run_folder
+from elegans_gnn.training.load import graph_of
 
-AUTO, DIGITS, MNIST = "mnist-autoencoder", "digits-classifier", "mnist-classifier"
-IDLE = ".* must be .* beside {}, which makes no use of it, got .*; leave it away"
-
-
-@pytest.fixture
-def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Runs a command that must be refused in one line and without a trace; the line."""
-    monkeypatch.chdir(tmp_path)
-
-    def attempt(*arguments: str) -> str:
-        before = sorted(tmp_path.rglob("*"))
-        assert cli.main(["train", *arguments]) == 2
-        printed = capsys.readouterr()
-        assert (printed.out, printed.err.count("\n")) == ("", 1)
-        assert sorted(tmp_path.rglob("*")) == before
-        return printed.err.removeprefix("elegans-gnn: ").rstrip("\n")
-
-    return attempt
+AUTO, DIGITS = "mnist-autoencoder", "digits-classifier"
 
 
-CASES: dict[str, tuple[list[str], str]] = {
-    "above the runs": ([AUTO, "--name", ".."], "name must be a plain folder name, got '..'; .*"),
-    "the runs themselves": ([AUTO, "--name", "."], "name must be a plain folder name, got '.'; .*"),
-    "no name": ([AUTO, "--name", ""], "name must be a plain folder name, got ''; .*"),
-    "a file above the runs": ([AUTO, "--runs", "notes.txt/sub"], "runs must be a folder, got .*notes.txt, which is .*"),
-    "a name too long": ([AUTO, "--name", "a" * 300], "folder must be a folder that can be .*: File name too long; .*"),
-    "a list in JSON": ([AUTO, "--resume", "list"], "--resume must be .*readable config.json, got .*: list; .*"),
-    "other settings": ([AUTO, "--resume", "foreign"], "--resume must be a run of mnist-autoencoder, got foreign, .*"),
-    "another data set": (
-        [MNIST, "--resume", "digits"],
-        "--resume must be a run of mnist-classifier, got digits, one of digits-classifier; use elegans-gnn train "
-        "digits-classifier --resume digits",
-    ),
-    "a list of data": ([AUTO, "--config", "list.yaml"], r"data must be of type str, got \['mnist5k'\]; .*"),
-    "data of another task": ([MNIST, "--data", "digits"], "data must be .*, got 'digits'; use the task digits-class.*"),
-    "a backbone for large images": (
-        [DIGITS, "--backbone", "alexnet", "--batch-size", "4"],
-        "backbone must be one that can be trained on batches of 2 images of 8 x 8 pixels, got alexnet .*; .*",
-    ),
-    "width": ([AUTO, "--width", "8"], IDLE.format("model=elegans")),
-    "depth": ([AUTO, "--depth", "1"], IDLE.format("model=elegans")),
-    "encoder": ([AUTO, "--model", "mlp", "--encoder-width", "8"], IDLE.format("model=mlp")),
-    "core": ([AUTO, "--model", "mlp", "--core", "none"], IDLE.format("model=mlp")),
-    "graph": ([DIGITS, "--model", "vit", "--graph", "watts-strogatz"], IDLE.format("model=vit")),
-    "channels": ([DIGITS, "--model", "vit", "--channels", "2"], IDLE.format("model=vit")),
-    "core steps": ([DIGITS, "--model", "vit", "--core-steps", "5"], IDLE.format("model=vit")),
-    "graph seed": ([DIGITS, "--graph-seed", "5"], IDLE.format("graph=original")),
-    "wiring": ([DIGITS, "--wiring", "er"], IDLE.format("model=elegans")),
-    "model": ([DIGITS, "--backbone", "resnet18", "--model", "vit"], IDLE.format("backbone=resnet18")),
-    "no such model": ([DIGITS, "--backbone", "resnet18", "--model", "vti"], IDLE.format("backbone=resnet18")),
-    "width of a backbone": ([DIGITS, "--backbone", "resnet18", "--width", "9"], IDLE.format("backbone=resnet18")),
-    "no connectome there": ([AUTO, "--connectome", "none.graphml"], "none.graphml: .*"),
-}
+def test_preset_then_file_then_options(tmp_path: Path) -> None:
+    """And 2e-4 is a number although YAML has it as text."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("steps: 4000\nema: 0.5\nlearning_rate: 2e-4\n")
+    task = TASKS["mnist-autoencoder"]
+    config = task.configuration("headline", read_settings(file, task), {"steps": 2000})
+    assert (config.steps, config.ema, config.learning_rate, config.augment) == (2000, 0.5, 2e-4, "strong")
+    (tmp_path / "run.json").write_text(json.dumps(config.to_dict()))
+    assert task.configuration(None, read_settings(tmp_path / "run.json", task)) == config
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_mistake_costs_one_line_and_nothing_is_written(
-    case: str, refused: Callable[..., str], tmp_path: Path
-) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    (tmp_path / "list.yaml").write_text("data: [mnist5k]")
-    configs = {
-        "list": ["steps"], "foreign": {"layers": 3}, "digits": ClassifierConfig(data="digits").to_dict()
-    }  # fmt: skip
-    for name, plain in configs.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "last.ckpt").write_bytes(b"")
-        (tmp_path / name / "config.json").write_text(json.dumps(plain))
-    arguments, message = CASES[case]
-    line = refused(*arguments)
-    assert re.fullmatch(message, line), line
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_has_its_data_and_says_every_setting_it_takes(name: str) -> None:
+    task = TASKS[name]
+    config = task.configuration(None)
+    assert config == task.config.preset("demo", data=task.data)
+    assert set(task.options()) | set(task.fixed()) == {item.name for item in fields(task.config)}
+    assert ("fold" in task.options()) == (name == "digits-classifier")
 
 
-def test_a_folder_that_cannot_be_written_is_said_in_one_line(
-    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    made = Path.mkdir
-
-    def mkdir(self: Path, *arguments: object, **options: object) -> None:
-        if self.name == "locked":
-            raise PermissionError(13, "Permission denied")
-        made(self, *arguments, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Path, "mkdir", mkdir)
-    line = refused(DIGITS, "--runs", "locked")
-    assert re.fullmatch("folder must be a folder that can be read and written, got .*: Permission denied; .*", line)
+def test_a_file_for_another_task_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("data: cifar10")
+    with pytest.raises(ValueError, match="data in .*mine.yaml must be 'digits', got 'cifar10'; choose another task"):
+        read_settings(file, TASKS["digits-classifier"])
 
 
-def test_the_name_is_checked_in_every_process(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """As torchrun starts them; the folder of the others may exist, the first one's must not."""
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    (Path("runs") / "old").mkdir(parents=True)
-    for rank in ("0", "1"):
-        monkeypatch.setenv("RANK", rank)
-        assert refused(AUTO, "--devices", "2", "--name", "..").startswith("name must be a plain folder name")
-    monkeypatch.setenv("RANK", "0")
-    assert refused(AUTO, "--devices", "2", "--name", "old").startswith("name must be a new run's name, got 'old'")
-
-
-@pytest.mark.parametrize("content", [b"\x80\x02}", b"junk", b"(", b"\x80\x02K", b"Ra", b"", b"cos\nsystem\n", b"\x80"])
-def test_junk_for_a_checkpoint_is_said_so(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "last.ckpt").write_bytes(content)
-    with pytest.raises(
-        ValueError, match=r"resume must be a (readable checkpoint|checkpoint of a run), got .*last\.ckpt"
-    ):
-        read_plain(tmp_path / "last.ckpt", "resume")
-
-
-def test_what_comes_later_wins(tmp_path: Path) -> None:
+def test_smoke_changes_what_was_not_chosen(tmp_path: Path) -> None:
     task = TASKS[AUTO]
     (tmp_path / "mine.yaml").write_text("steps: 4000\nseed: 3")
     in_file = read_settings(tmp_path / "mine.yaml", task)
@@ -149,9 +70,8 @@ def test_twelve_steps_are_twelve_and_nothing_stays_in_the_environment(
     def stand_in(config: ClassifierConfig, folder: Path, **_: object) -> None:
         seen.append((config.steps, os.environ.get(command._FOLDER)))
 
-    monkeypatch.setattr(run, "train", stand_in)
-    monkeypatch.setattr("elegans_gnn.training.train", stand_in, raising=False)
-    monkeypatch.setattr("elegans_gnn.training.print_result", lambda result: None, raising=False)
+    monkeypatch.setattr(training, "train", stand_in)
+    monkeypatch.setattr(training, "print_result", lambda result: None)
     assert cli.main(["train", DIGITS, "--steps", "12", "--smoke", "--devices", "2"]) == 0
     assert seen == [(12, "runs/digits-classifier-001")]
     assert command._FOLDER not in os.environ

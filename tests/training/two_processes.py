@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -23,6 +24,17 @@ class Losses(Callback):
         self.seen.append(float(trainer.callback_metrics["train/loss"]))
 
 
+class Press(Callback):
+    """Ctrl-C in the last process alone, in the middle of the step after so many."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_after_backward(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.global_step == self.steps and trainer.global_rank == trainer.world_size - 1:
+            signal.raise_signal(signal.SIGINT)
+
+
 def source() -> ImageSource:
     """The first 8 x 8 digits."""
     whole = load_small_digits()
@@ -30,17 +42,29 @@ def source() -> ImageSource:
     return ImageSource("small", lambda: train, lambda: rest, lambda: rest)
 
 
-def trained(folder: Path, devices: int, steps: int = 12) -> tuple[ClassifierResult, list[float]]:
-    """A short run with everything switched on that could differ between one process and two."""
+def trained(
+    folder: Path, devices: int, stop: int | None = None, resume: bool = False
+) -> tuple[ClassifierResult, list[float]]:
+    """A short run with everything switched on that could differ between one process and two.
+
+    Args:
+        folder: of the run.
+        devices: processes.
+        stop: steps before Ctrl-C, None for a whole run.
+        resume: go on with the run in the folder.
+    """
     config = ClassifierConfig(
-        steps=steps, batch_size=32, validate_every=6, warmup=2, width=16, threads=1, augment="strong", clip=1.0,
+        steps=12, batch_size=32, validate_every=6, warmup=2, width=16, threads=1, augment="strong", clip=1.0,
         devices=devices,
     )  # fmt: skip
     losses = Losses()
-    result = train_classifier(config, folder, source=source(), progress=False, callbacks=(losses,))
+    callbacks = (losses,) if stop is None else (losses, Press(stop))
+    result = train_classifier(config, folder, source=source(), resume=resume, progress=False, callbacks=callbacks)
     return result, losses.seen
 
 
 if __name__ == "__main__":
-    found, seen = trained(Path(sys.argv[1]), 2)
-    Path(sys.argv[2]).write_text(json.dumps({"losses": seen, "test": found.test, "validation": found.validation}))
+    folder, report, *told = sys.argv[1:]
+    stop = int(told[1]) if told[:1] == ["stop"] else None
+    found, seen = trained(Path(folder), 2, stop, resume=told == ["resume"])
+    Path(report).write_text(json.dumps({"losses": seen, "test": found.test, "validation": found.validation}))
