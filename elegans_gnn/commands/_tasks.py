@@ -128,6 +128,7 @@ HELP = {
     "backbone": "a model of torchvision, or timm/NAME, whose head becomes the connectome",
     "weights": "of the backbone, such as DEFAULT",
     "frozen": "keep the backbone as it is, train the head alone",
+    "resize": "side to which images are resized for the backbone, such as 224",
     "steps": "optimiser steps",
     "seed": "of everything random",
     "batch_size": "images a step",

@@ -264,6 +264,7 @@ class ClassifierConfig(TrainingConfig):
         backbone: a model of torchvision or ``"timm/NAME"`` whose head becomes the connectome; ``""`` for none.
         weights: of the backbone, as torchvision names them, such as ``"DEFAULT"``; ``""`` for random ones.
         frozen: keep the backbone as it is and train the head alone.
+        resize: side to which images are resized for the backbone, such as 224; 0 for their own.
 
     The other settings are those of :class:`TrainingConfig`.
     """
@@ -277,6 +278,7 @@ class ClassifierConfig(TrainingConfig):
     backbone: str = ""
     weights: str = ""
     frozen: bool = False
+    resize: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -284,9 +286,11 @@ class ClassifierConfig(TrainingConfig):
             raise invalid("fold", "0 to 4", self.fold, "each of the five folds is the test part once")
         if not 0 <= self.label_smoothing < 1:
             raise invalid("label_smoothing", "in [0, 1)", self.label_smoothing, "use label_smoothing=0.1, or 0")
-        if not self.backbone and (self.weights or self.frozen):
-            given = "weights" if self.weights else "frozen"
-            raise invalid(given, "given together with a backbone", getattr(self, given), "use backbone=resnet18")
+        if self.resize < 0:
+            raise invalid("resize", ">= 0", self.resize, "use resize=224, or 0 for the images as they are")
+        for name in () if self.backbone else ("weights", "frozen", "resize"):
+            if getattr(self, name):
+                raise invalid(name, "given together with a backbone", getattr(self, name), "use backbone=resnet18")
 
     def model_arguments(self) -> dict[str, Any]:
         """Keywords of the model after the connectome; its classes and image size come from the data."""

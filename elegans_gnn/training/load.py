@@ -93,7 +93,7 @@ def build(config: TrainingConfig, graph: Connectome | None, shape: dict[str, int
 
         assert graph is not None
         weights, classes = config.weights or None, shape["num_classes"]
-        options = {"weights": weights, "frozen": config.frozen, **config.core_arguments()}
+        options = {"weights": weights, "frozen": config.frozen, "resize": config.resize, **config.core_arguments()}
         return attach_head(config.backbone, graph, classes, **options)
     arguments = config.model_arguments()  # type: ignore[attr-defined]
     if config.task == "classifier":
@@ -126,7 +126,7 @@ def try_backbone(config: TrainingConfig, model: nn.Module, images: Images) -> No
     except Exception as error:  # whatever a foreign network says of a shape it was not made for
         said = " ".join(str(error).split())[:120] or type(error).__name__
         expected = f"one that can be trained on batches of {few} images of {height} x {width} pixels"
-        remedy = "use a convolutional one such as resnet18, or larger images"
+        remedy = "use resize=224, or a convolutional one such as resnet18"
         raise invalid("backbone", expected, f"{backbone} ({said})", remedy) from error
 
 

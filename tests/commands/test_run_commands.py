@@ -162,7 +162,15 @@ def test_a_run_on_a_backbone_goes_all_the_way(
 ) -> None:
     """Trained frozen on grey digits, evaluated, asked; its model folder takes any size and says so."""
     config = ClassifierConfig(
-        data="digits", backbone="resnet18", frozen=True, steps=2, validate_every=2, batch_size=8, threads=1, ema=0.0
+        data="digits",
+        backbone="resnet18",
+        frozen=True,
+        resize=16,
+        steps=2,
+        validate_every=2,
+        batch_size=8,
+        threads=1,
+        ema=0.0,
     )
     threads = torch.get_num_threads()
     folder = train_classifier(config, tmp_path / "run", progress=False).folder

@@ -54,6 +54,8 @@ REFUSED: list[tuple[type[TrainingConfig], dict[str, Any], str]] = [
     (ClassifierConfig, {"frozen": True}, "frozen must be given together with a backbone, got True"),
     (ClassifierConfig, {"frozen": "yes"}, "frozen must be of type bool, got 'yes'"),
     (ClassifierConfig, {"weights": "DEFAULT"}, "weights must be given together with a backbone, got DEFAULT"),
+    (ClassifierConfig, {"resize": 224}, "resize must be given together with a backbone, got 224"),
+    (ClassifierConfig, {"backbone": "resnet18", "resize": -1}, "resize must be >= 0, got -1"),
     (ClassifierConfig, {"augment": "strongest"}, "augment must be one of .*did you mean 'strong'"),
     (ClassifierConfig, {"augment_share": 1.5}, r"augment_share must be in \[0, 1\], got 1.5"),
     (ClassifierConfig, {"steps": True}, "steps must be of type int, got True"),
