@@ -35,8 +35,10 @@ class Task:
 
     def fixed(self) -> tuple[str, ...]:
         """Settings that make the task what it is and are no options."""
-        fold = () if self.data == "digits" or self.config is AutoencoderConfig else ("fold",)
-        return fold if self.choose_data else ("data", *fold)
+        # The digits come with a package and in folds, the others in folders and whole.
+        idle = {"data_dir"} if self.data == "digits" else {"fold"}
+        known = {item.name for item in fields(self.config)}
+        return tuple(known & (idle if self.choose_data else {"data", *idle}))
 
     def options(self) -> list[str]:
         """Names of the settings that can be chosen, in the order of the help text."""
