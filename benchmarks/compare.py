@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from comparisons import COMPARISONS, Comparison
+from forest import draw
 from measure import conditions
 from rich.progress import track
 from tables import print_table, print_trials
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("--json", type=Path, required=True, help="figures of all runs; what is there is not run again")
     parser.add_argument("--tune", action="store_true", help="instead, try each model with several rates, on validation")
+    parser.add_argument("--plot", type=Path, help="a picture of the differences from the first row")
     parser.add_argument("--list", action="store_true", help="show the settings of every row, and stop")
     arguments = parser.parse_args()
     comparison = COMPARISONS[arguments.comparison]
@@ -50,6 +52,8 @@ def main() -> None:
         print_trials(COMPARISONS[arguments.comparison], record["runs"])
         return
     print_table(comparison, record["runs"], arguments.steps)
+    if arguments.plot:
+        draw(comparison, record["runs"], arguments.plot, arguments.steps)
 
 
 def measure(comparison: Comparison, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -69,7 +73,10 @@ def measure(comparison: Comparison, arguments: argparse.Namespace) -> dict[str, 
     with ProcessPoolExecutor(arguments.workers, mp_context=context) as pool:
         futures = [pool.submit(run, comparison.task, row, settings) for row, settings in wanted]
         for future in track(as_completed(futures), total=len(futures), description=arguments.comparison):
-            record["runs"].append(future.result())
+            found = future.result()
+            if arguments.tune:
+                del found["test"]  # nobody is to choose by it
+            record["runs"].append(found)
             path.parent.mkdir(parents=True, exist_ok=True)
             aside = path.with_suffix(".tmp")
             aside.write_text(json.dumps(record, indent=1) + "\n")

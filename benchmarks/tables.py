@@ -33,7 +33,7 @@ def print_table(comparison: Comparison, record: Sequence[Run], steps: int | None
         figures = [_figure(name, [run["test"][name] for run in found]) for name in names]
         seconds = float(np.median([run["training_seconds"] for run in found]))
         sizes = [f"{size:,}" for size in size_of(comparison, row)]
-        print(f"| {_label(comparison, row)} | {' | '.join([*figures, *sizes, f'{seconds:.0f}', str(len(found))])} |")
+        print(f"| {label_of(comparison, row)} | {' | '.join([*figures, *sizes, f'{seconds:.0f}', str(len(found))])} |")
     pca = next((run["pca"] for found in runs.values() for run in found if run.get("pca")), None)
     if pca is not None:
         print(f"| PCA | {' | '.join(_figure(name, [pca[name]]) for name in names)} | | | | | |")
@@ -54,7 +54,7 @@ def print_trials(comparison: Comparison, record: Sequence[Run]) -> None:
         for trial, figures in found.items():
             cell = " / ".join(_figure(name, [figures[name]]) for name in _CHOOSE_BY[comparison.task])
             cells.append(f"**{cell}**" if trial == best else cell)
-        print(f"| {_label(comparison, row)} | {' | '.join(cells)} |")
+        print(f"| {label_of(comparison, row)} | {' | '.join(cells)} |")
 
 
 def trials_by_row(comparison: Comparison, record: Sequence[Run]) -> dict[str, dict[str, dict[str, float]]]:
@@ -92,9 +92,8 @@ def runs_by_row(comparison: Comparison, record: Sequence[Run], steps: int | None
 
 def difference(comparison: Comparison, ours: Sequence[Run], theirs: Sequence[Run], first: str, row: str) -> str:
     """The paired difference of accuracy over the seeds both have, its interval, and what follows from it."""
-    a, b = ({run["settings"]["seed"]: 100 * run["test"]["accuracy"] for run in runs} for runs in (ours, theirs))
-    gaps = np.array([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])
-    label, reference = _label(comparison, row), _label(comparison, first)
+    gaps = gaps_of(ours, theirs)
+    label, reference = label_of(comparison, row), label_of(comparison, first)
     if len(gaps) < 2:
         return f"{reference} and {label}: fewer than two seeds in common, no interval"
     low, high = interval(gaps)
@@ -105,6 +104,12 @@ def difference(comparison: Comparison, ours: Sequence[Run], theirs: Sequence[Run
     else:
         words = "no difference shown"
     return f"{reference} minus {label}: {gaps.mean():+.3f} points [{low:+.3f}, {high:+.3f}] (n = {len(gaps)}): {words}"
+
+
+def gaps_of(ours: Sequence[Run], theirs: Sequence[Run]) -> np.ndarray:
+    """Points of accuracy that our runs have more than theirs, for each seed that both have."""
+    a, b = ({run["settings"]["seed"]: 100 * run["test"]["accuracy"] for run in runs} for runs in (ours, theirs))
+    return np.array([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])
 
 
 def interval(gaps: Sequence[float] | np.ndarray) -> tuple[float, float]:
@@ -131,7 +136,8 @@ def size_of(comparison: Comparison, row: str) -> tuple[int, int, float]:
     return sum(p.numel() for p in model.parameters()), trained, round(flops / 1e6, 1)
 
 
-def _label(comparison: Comparison, row: str) -> str:
+def label_of(comparison: Comparison, row: str) -> str:
+    """What the row is called in tables and pictures."""
     return comparison.labels.get(row, row)
 
 
