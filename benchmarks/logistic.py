@@ -11,6 +11,7 @@ import argparse
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from measure import conditions
@@ -19,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 
 from elegans_gnn.datasets import Images, load_images
 
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 ITERATIONS = 5000
 
 
@@ -31,12 +32,13 @@ def main() -> None:
     runs = [fit("mnist5k")] + [fit("digits", fold) for fold in range(5)]
     for name in ("mnist5k", "digits"):
         found = [100 * run["accuracy"] for run in runs if run["data"] == name]
-        print(f"{name}: {np.mean(found):.3f} % (n = {len(found)}, sd {np.std(found, ddof=1) if found[1:] else 0:.3f})")
+        spread = f" ± {np.std(found, ddof=1):.3f}" if found[1:] else ""
+        print(f"{name}: {np.mean(found):.3f}{spread} % (n = {len(found)})")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"runs": runs, "conditions": conditions()}, indent=1) + "\n")
 
 
-def fit(data: str, fold: int = 0) -> dict[str, float | int | str]:
+def fit(data: str, fold: int = 0) -> dict[str, Any]:
     """Choose the penalty on the validation part, and give the accuracy on the test part."""
     source = load_images(data, fold=fold)
     training, validation = flat(source.train()), flat(source.validation())
