@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from elegans_gnn.errors import invalid
 
 if TYPE_CHECKING:
-    from elegans_gnn.training.config import TrainingConfig
+    from elegans_gnn.training.base_config import TrainingConfig
 
 _CORE = (
     "core", "channels", "core_steps", "unit", "keep", "activation", "norm", "signs", "gap", "init", "inputs", "outputs",

@@ -38,7 +38,7 @@ def kept_rows(path: Path, writing: bool = True) -> Iterator[None]:
     """Lightning's CSV logger begins its file anew; this puts the rows of the interrupted part back in front.
 
     Until then they lie beside it in `metrics.before.csv`, so that not even a killed process loses them. Rows of steps
-    that a later session took again are the later session's. Of several processes only the one that is writing the log
+    that a later part took again are the later part's. Of several processes only the one that is writing the log
     does this.
     """
     if not writing:

@@ -164,7 +164,7 @@ def test_dropout_draws_anew_at_each_step_and_seed(dropping: None, small: ImageSo
     assert len({*draws[0].seen, *draws[2].seen}) == 8
 
 
-def test_the_seconds_of_all_sessions_count(
+def test_the_seconds_of_all_parts_count(
     few: ImageSource, tiny: AutoencoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a clock on which each step takes 100 seconds."""

@@ -11,22 +11,22 @@ import pytest
 from elegans_gnn.training.run_log import kept_rows
 
 
-def logged(path: Path, steps: range, session: str, torn: str = "") -> None:
+def logged(path: Path, steps: range, part: str, torn: str = "") -> None:
     """What Lightning's logger leaves: a file of its own, begun anew, perhaps cut off in its last row."""
-    rows = "".join(f"{step},{session}\n" for step in steps)
-    path.write_text(f"step,session\n{rows}{torn}")
+    rows = "".join(f"{step},{part}\n" for step in steps)
+    path.write_text(f"step,part\n{rows}{torn}")
 
 
 def rows(path: Path) -> list[tuple[int, str]]:
     with open(path, newline="") as file:
-        return [(int(row["step"]), row["session"]) for row in csv.DictReader(file)]
+        return [(int(row["step"]), row["part"]) for row in csv.DictReader(file)]
 
 
-def killed(path: Path, steps: range, session: str, torn: str = "") -> None:
-    """A session that gets to its end in no way: nothing after the rows is run."""
+def killed(path: Path, steps: range, part: str, torn: str = "") -> None:
+    """A part that gets to its end in no way: nothing after the rows is run."""
     stack = ExitStack()
     stack.enter_context(kept_rows(path))
-    logged(path, steps, session, torn)
+    logged(path, steps, part, torn)
     stack.pop_all()
 
 
@@ -38,7 +38,7 @@ def test_two_kills_leave_each_step_once(tmp_path: Path) -> None:
         path.unlink()  # as the logger does when it begins
         logged(path, range(9, 13), "third")
     expected = {"first": range(1, 5), "second": range(5, 9), "third": range(9, 13)}
-    assert rows(path) == [(step, session) for session, steps in expected.items() for step in steps]
+    assert rows(path) == [(step, part) for part, steps in expected.items() for step in steps]
     assert [found.name for found in tmp_path.iterdir()] == ["metrics.csv"]
 
 
