@@ -24,6 +24,8 @@ class LastCheckpoint(Checkpoint):
     In the middle of a step Lightning's counters and the weights belong to different steps: what breaks off there is
     not written, and the file from before is the one to resume from.
 
+    What breaks off while a run is being started or its state is being restored leaves the file as it is, too.
+
     It also counts the seconds of training up to the last file, over all interruptions.
 
     Args:
@@ -35,7 +37,8 @@ class LastCheckpoint(Checkpoint):
         self.path, self.interval = path, interval
         self.validated = 0
         self.asked_to_stop = False
-        self.seconds = self._before = self._started = 0.0
+        self.seconds = self._before = 0.0
+        self._started: float | None = None
 
     def state_dict(self) -> dict[str, float]:
         return {"seconds": self.seconds}
@@ -67,6 +70,8 @@ class LastCheckpoint(Checkpoint):
             raise KeyboardInterrupt
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        if self._started is None:
+            return  # the model is not yet that of the run
         if trainer.world_size > 1 and not self.asked_to_stop:
             return  # the other processes are not here to save with
         batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
@@ -103,6 +108,7 @@ class LastCheckpoint(Checkpoint):
         return trainer.global_step % self.interval == 0 and self.validated != trainer.global_step
 
     def _save(self, trainer: L.Trainer) -> None:
+        assert self._started is not None
         self.seconds = self._before + time.perf_counter() - self._started
         aside = self.path.with_suffix(".tmp")
         trainer.save_checkpoint(aside)
