@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 
 from elegans_gnn.datasets._cifar import load_cifar10, load_cifar100
-from elegans_gnn.datasets._files import read_images, write_image, write_images
+from elegans_gnn.datasets._files import PICTURE_ENDINGS, read_images, write_image, write_images
 from elegans_gnn.datasets._folds import load_small_digits
 from elegans_gnn.datasets._images import INK_THRESHOLD, Images, ImageSource, ink
 from elegans_gnn.datasets._mnist import load_digits, load_fashion_mnist
+from elegans_gnn.datasets._tables import TABLE_ENDINGS
 
 # By name; what is none of these is a folder with files in MNIST's format.
 DATA_SETS = ("mnist5k", "mnist", "digits", "fashion-mnist", "cifar10", "cifar100")
@@ -16,6 +17,8 @@ DATA_SETS = ("mnist5k", "mnist", "digits", "fashion-mnist", "cifar10", "cifar100
 __all__ = [
     "DATA_SETS",
     "INK_THRESHOLD",
+    "PICTURE_ENDINGS",
+    "TABLE_ENDINGS",
     "ImageSource",
     "Images",
     "data_set_of",

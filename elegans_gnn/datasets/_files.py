@@ -2,52 +2,69 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from elegans_gnn.datasets._tables import TABLE_ENDINGS, check_white, read_table
 from elegans_gnn.errors import invalid
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+PICTURE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _MODES = {1: "L", 3: "RGB"}
 _GREY16 = "I;16"
 # Pillow's 32-bit integers and floats: their white is not known.
 _WITHOUT_WHITE = ("I", "F")
-_TABLES = (".csv", ".txt")
 
 
-def read_images(paths: Iterable[Path | str], channels: int, size: int) -> tuple[list[str], Tensor]:
+def read_images(
+    paths: Iterable[Path | str], channels: int, size: int, white: float | None = None
+) -> tuple[list[str], Tensor]:
     """Pictures of the shape a model takes.
 
     Args:
         paths: picture files (PNG, or what else Pillow reads) with the right number of channels, of 8 bits each (grey:
-            or 16), or CSV files of channels * size * size numbers a row, from 0 to 255, or to 1 if none in the file is
-            larger; a first row without any number is a heading.
-        channels, size: of the model's images.
+            or 16), or CSV files (.tsv: with tabs) of channels * size * size numbers a row, from 0 to `white`; a first
+            row without any number is a heading. Pictures with a palette are in colour; if all their colours are greys,
+            they count as grey too.
+        channels, size: of the model's images; 0 channels for a model that takes grey and colours: the first picture
+            says which of them all are.
+        white: the number that is white in the CSV files. If not given, it is 1 in a file without larger numbers and 255
+            in one with numbers above 16; what lies between is refused.
 
     Returns:
         A name for each picture, and the pixels in 0..1, [M, channels, size, size].
 
     Raises:
-        ValueError: a file that is missing, damaged or of another shape; the message names it.
+        ValueError: a file that is missing, damaged, of another shape or of unknown white; the message names it.
     """
+    check_white(white)
     names: list[str] = []
     parts: list[Tensor] = []
+    tables = 0
     for path in map(Path, paths):
         if not path.is_file():
-            raise invalid("IMAGES", "files", f"{path}, which is not there", "give paths of PNG or CSV files")
-        if path.suffix.lower() in _TABLES:
-            rows = _read_table(path, channels, size)
+            got = "a folder" if path.is_dir() else "not there"
+            raise invalid("IMAGES", "files", f"{path}, which is {got}", "give paths of PNG or CSV files")
+        if path.suffix.lower() in TABLE_ENDINGS:
+            tables += 1
+            rows = read_table(path, channels, size, white)
             names += [f"{path.name}:{number + 1}" for number in range(len(rows))]
             parts.append(rows)
         else:
             names.append(path.name)
             parts.append(_read_picture(path, channels, size)[None])
+        channels = parts[0].shape[1]
     if not parts:
         raise invalid("IMAGES", "at least one file", "none", "give paths of PNG or CSV files")
+    if white is not None and not tables:
+        raise invalid("--white", "left out without CSV files", f"{white:g}", "leave it away: pictures know their white")
     return names, torch.cat(parts)
 
 
@@ -81,13 +98,23 @@ def write_image(pixels: Tensor, path: Path) -> None:
         Image.fromarray(values).save(file, format="PNG")
 
 
+def _channels_of(picture: Image.Image) -> tuple[int, ...]:
+    """The channels a picture has; a palette has three, and one as well if what is used of it is grey."""
+    if picture.mode != "P":
+        return (len(picture.getbands()),)
+    used = np.asarray(picture.convert("RGB"))
+    return (1, 3) if bool((used == used[..., :1]).all()) else (3,)
+
+
 def _read_picture(path: Path, channels: int, size: int) -> Tensor:
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as opened:
             opened.load()
-            found = len(opened.getbands()) if opened.mode != "P" else 3
+            bands = _channels_of(opened)
+            found = channels if channels in bands else bands[0]
+            channels = channels or (found if found in _MODES else 3)
             width, height = opened.size
             mode = opened.mode
             fits = found == channels and channels in _MODES and mode not in _WITHOUT_WHITE
@@ -108,47 +135,3 @@ def _read_picture(path: Path, channels: int, size: int) -> Tensor:
         raise invalid("IMAGES", f"{size} x {size} pixels", f"{path} with {width} x {height}", "resize it")
     values = torch.from_numpy(np.asarray(picture, dtype=np.float32).copy()) / (65535 if deep else 255)
     return values.reshape(size, size, channels).permute(2, 0, 1)
-
-
-def _read_table(path: Path, channels: int, size: int) -> Tensor:
-    length = channels * size * size
-    rows: list[list[float]] = []
-    headed = False
-    try:
-        # A spreadsheet's byte-order mark would spoil the first number.
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            for row in filter(None, reader):
-                values = [_number(cell) for cell in row]
-                if not rows and not headed and not any(value is not None for value in values):
-                    headed = True
-                    continue
-                rows.append(_checked_row(row, values, length, f"{path}, line {reader.line_num}"))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise invalid("IMAGES", "a CSV file of numbers", f"{path}: {error}", "save it anew") from error
-    if not rows:
-        raise invalid("IMAGES", f"rows of {length} numbers", f"{path}, which has none", "give one picture a row")
-    pixels = torch.tensor(rows, dtype=torch.float32)
-    if not bool(((pixels >= 0) & (pixels <= 255)).all()):
-        raise invalid("IMAGES", "numbers from 0 to 255", f"{path} with others", "scale them")
-    pixels = pixels if float(pixels.max()) <= 1 else pixels / 255
-    return pixels.reshape(-1, channels, size, size)
-
-
-def _checked_row(row: list[str], values: list[float | None], length: int, where: str) -> list[float]:
-    """The numbers of a row, if all cells are numbers and there are enough of them."""
-    numbers = [value for value in values if value is not None]
-    if len(numbers) < len(values):
-        column = values.index(None)
-        got = f"{where}: something that is no number in column {column + 1}, {row[column]!r}"
-        raise invalid("IMAGES", f"rows of {length} numbers", got, "mend it")
-    if len(numbers) != length:
-        raise invalid("IMAGES", f"rows of {length} numbers", f"{where}: {len(numbers)} numbers", "mend it")
-    return numbers
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None
