@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from elegans_gnn.training.evaluation import Run
 
 
-_PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-_TABLES = (".csv", ".tsv", ".txt")
-
-
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command and its options."""
     parser = subparsers.add_parser(
@@ -31,11 +27,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a trained model's answers to your own pictures",
         description="Name the class of each picture (classifiers), or redraw each from its code (autoencoders).\n\n"
         "IMAGES are PNG files of the size the model was trained on, with 8 bits a channel (grey: or 16), or CSV files\n"
-        "with one picture a row, its pixels line by line as numbers from 0 to 255, or from 0 to 1. Digits are light\n"
-        "on dark, as in the training images. Nothing that exists is overwritten.",
+        "(.tsv: with tabs) with one picture a row, its pixels line by line as numbers from 0 to white. White is what\n"
+        "--white says; without it 1 in a file without larger numbers (one of 0 and 1 too), 255 in a file with numbers\n"
+        "above 16, and what lies between is refused. Digits are light on dark, as in the training images. Nothing\n"
+        "that exists is overwritten.",
         epilog="examples:\n"
         "  elegans-gnn predict runs/mnist-classifier-001 one.png two.png           # a table on the screen\n"
         "  elegans-gnn predict runs/mnist-classifier-001 many.csv --out classes.csv\n"
+        "  elegans-gnn predict runs/digits-classifier-001 digits.csv --white 16    # scikit-learn's digits, 0 to 16\n"
+        "  elegans-gnn predict runs/cifar10-classifier-001/model one.png --image-size 32   # trained on a backbone\n"
         "  elegans-gnn predict runs/mnist-autoencoder-001 one.png --out redrawn.png\n"
         "  elegans-gnn predict runs/mnist-autoencoder-001 many.csv --out redrawn    # a folder with a PNG for each",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -49,6 +49,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=Path,
         help="new: a CSV file (classifiers), a folder or for one picture a PNG file (autoencoders)",
     )
+    add("--white", metavar="NUMBER", type=float, help="what white is in the CSV files: 255, 16 or 1, for example")
+    add(
+        "--image-size",
+        metavar="PIXELS",
+        type=int,
+        help="height and width of IMAGES, for the model folder of a backbone that takes any",
+    )
     parser.set_defaults(run=run)
 
 
@@ -61,12 +68,10 @@ def run(options: argparse.Namespace) -> int:
     if out is not None and os.path.lexists(out):
         raise invalid("--out", "new", f"{out}, which exists", "choose another")
     opened = open_run(options.path)
-    if not opened.size:
-        remedy = "give the run's folder, which knows the size of its images"
-        raise invalid("RUN", "a model that takes pictures of one size", f"{options.path}, which takes any", remedy)
     if opened.task == "classifier" and out is not None and out.suffix.lower() != ".csv":
         raise invalid("--out", "a CSV file for the classes", out, f"pass --out {out.with_suffix('.csv')}")
-    names, pixels = read_images(options.images, opened.channels, opened.size)
+    size = _size_of(opened, options)
+    names, pixels = read_images(options.images, _channels_of(opened), size, options.white)
     if opened.task == "classifier":
         return _classes(opened, names, pixels, out)
     if out is None:
@@ -75,10 +80,34 @@ def run(options: argparse.Namespace) -> int:
     return _redrawn(opened, names, pixels, out)
 
 
+def _size_of(opened: Run, options: argparse.Namespace) -> int:
+    """Height and width of the model's images, or what the user says of a model that takes any."""
+    size: int | None = options.image_size
+    if opened.size:
+        if size not in (None, opened.size):
+            raise invalid("--image-size", f"{opened.size}, the size of this model's images", size, "leave it away")
+        return opened.size
+    if size is None:
+        remedy = "pass --image-size, or give the run's folder, which knows it"
+        raise invalid("RUN", "a model that knows the size of its images", f"{options.path}, which takes any", remedy)
+    if size < 1:
+        raise invalid("--image-size", ">= 1", size, "pass the size of the images the model was trained on")
+    return size
+
+
+def _channels_of(opened: Run) -> int:
+    """Channels of the model's images; 0 for a backbone that travelled alone and takes grey for three colours."""
+    from elegans_gnn.models import BackboneClassifier
+
+    return 0 if opened.config is None and isinstance(opened.model, BackboneClassifier) else opened.channels
+
+
 def _check_pictures(out: Path, count: int) -> None:
     """Refuse what is neither a folder nor, for a single picture, a PNG file."""
+    from elegans_gnn.datasets import PICTURE_ENDINGS, TABLE_ENDINGS
+
     suffix = out.suffix.lower()
-    if suffix in (*_PICTURES, *_TABLES) and not (suffix == ".png" and count == 1):
+    if suffix in (*PICTURE_ENDINGS, *TABLE_ENDINGS) and not (suffix == ".png" and count == 1):
         got = f"{out} for {count} picture{'' if count == 1 else 's'}"
         remedy = f"pass --out {out.with_suffix('' if count > 1 else '.png')}"
         raise invalid("--out", "a new folder, or a PNG file for one picture", got, remedy)

@@ -160,7 +160,7 @@ def test_predict_redraws_digits(runs: Runs, said: Callable[..., str], tmp_path: 
 def test_a_run_on_a_backbone_goes_all_the_way(
     said: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Trained frozen on grey digits, evaluated, asked; its model folder takes any size and says so."""
+    """Trained frozen on grey digits, evaluated, asked; its model folder has to be told the size."""
     config = ClassifierConfig(
         data="digits",
         backbone="resnet18",
@@ -181,7 +181,8 @@ def test_a_run_on_a_backbone_goes_all_the_way(
     assert found["figures"] == pytest.approx(test, abs=1e-5)
     picture = save_png(tmp_path / "a.png", np.zeros((8, 8)))
     assert "a.png" in said("predict", folder, picture)
-    assert "which takes any; give the run's folder" in refused(capsys, "predict", folder / "model", picture)
+    assert "which takes any; pass --image-size, or give" in refused(capsys, "predict", folder / "model", picture)
+    assert said("predict", folder / "model", picture, "--image-size", "8") == said("predict", folder, picture)
 
 
 def corrupt(folder: Path) -> Path:
