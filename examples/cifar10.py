@@ -16,6 +16,7 @@ point, not as a result.
 from __future__ import annotations
 
 import argparse
+import re
 import resource
 import sys
 import time
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import update_bn
 
 from elegans_gnn import ElegansClassifier, attach_head, load_connectome
 from elegans_gnn.datasets import Images, ImageSource, load_cifar10
@@ -33,7 +35,8 @@ from elegans_gnn.training import ClassifierConfig, MuonAdamW, TrainingBatches, p
 
 CLASSES = 10
 RECIPE = ClassifierConfig.preset("demo", data="cifar10")
-USER_ERROR = 2  # exit code
+SMOKE = {"steps": 30, "batch_size": 64, "width": 32}
+NOT_LEARNED, USER_ERROR = 1, 2  # exit codes
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -47,7 +50,7 @@ def arguments() -> argparse.ArgumentParser:
     add("--no-download", action="store_true", help="use what is on disk or give up")
     add("--connectome", default="varshney2011", help="which wiring diagram, see `elegans-gnn connectome list`")
     add("--core", default="message-passing", help="what stands between sensory and motor neurons")
-    add("--width", type=int, default=64, help="channels of the convolutional stem")
+    add("--width", type=int, default=64, help="channels of the convolutional stem, which a backbone replaces")
     add("--backbone", default="", help="a network of torchvision, or timm/NAME, instead of the stem")
     add("--weights", default="", help="of the backbone, such as DEFAULT")
     add("--frozen", action="store_true", help="train the head alone")
@@ -59,8 +62,32 @@ def arguments() -> argparse.ArgumentParser:
     add("--weight-decay", type=float, default=RECIPE.weight_decay, help="of all matrices")
     add("--seed", type=int, default=0, help="of everything random")
     add("--device", default="cpu", help="cpu or cuda")
-    add("--smoke", action="store_true", help="learn 64 generated images by heart, to see that all works")
+    add("--smoke", action="store_true", help="learn 64 generated images by heart in 30 steps, to see that all works")
     return parser
+
+
+def chosen(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The options; --smoke changes what is usual, and a backbone has no width to choose.
+
+    Raises:
+        ValueError: options that do not go together, or a device that is not there.
+    """
+    parser = arguments()
+    options = parser.parse_args(argv)
+    parser.set_defaults(**(SMOKE if options.smoke else {}) | ({"width": 0} if options.backbone else {}))
+    options = parser.parse_args(argv)
+    if not options.backbone and (options.weights or options.frozen or options.resize):
+        given = "weights" if options.weights else "frozen" if options.frozen else "resize"
+        raise invalid(f"--{given}", "left out without a backbone", getattr(options, given), "add --backbone resnet18")
+    if options.backbone and options.width:
+        raise invalid("--width", "left out beside a backbone, which has its own", options.width, "leave it away")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", options.device):
+        raise invalid("--device", "cpu, cuda or cuda:NUMBER", repr(options.device), "use --device cpu")
+    kind, _, number = options.device.partition(":")
+    if kind == "cuda" and int(number or 0) >= (count := torch.cuda.device_count()):
+        got = f"{options.device} on a machine where torch finds {count or 'none'}"
+        raise invalid("--device", "cpu, or a GPU that torch finds", got, "use --device cpu")
+    return options
 
 
 def generated_images(count: int = 64) -> ImageSource:
@@ -73,9 +100,6 @@ def generated_images(count: int = 64) -> ImageSource:
 
 def build_model(options: argparse.Namespace) -> Classifier:
     """The stem, or a backbone, in front of the connectome."""
-    if not options.backbone and (options.weights or options.frozen or options.resize):
-        given = "weights" if options.weights else "frozen" if options.frozen else "resize"
-        raise invalid(f"--{given}", "left out without a backbone", getattr(options, given), "add --backbone resnet18")
     torch.manual_seed(options.seed)
     worm = load_connectome(options.connectome)
     print(worm)
@@ -105,23 +129,26 @@ def peak_memory(device: str) -> float:
 
 def train(options: argparse.Namespace, source: ImageSource) -> Classifier:
     """The loop, with a line of figures from time to time."""
-    model = build_model(options).to(options.device)
-    print(", ".join(f"{part} {count:,}" for part, count in model.parameters_by_part().items()) + " parameters")
     config = ClassifierConfig(
         data="cifar10",
         steps=options.steps,
         validate_every=options.steps,
         batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        muon_learning_rate=options.muon_learning_rate,
+        weight_decay=options.weight_decay,
         seed=options.seed,
         augment="none" if options.smoke else RECIPE.augment,
         shift=RECIPE.shift,
     )
+    model = build_model(options).to(options.device)
+    print(", ".join(f"{part} {count:,}" for part, count in model.parameters_by_part().items()) + " parameters")
     groups = parameter_groups(
         model,
         matrix_parts=model.matrix_parts(),
-        lr=options.learning_rate,
-        muon_lr=options.muon_learning_rate,
-        weight_decay=options.weight_decay,
+        lr=config.learning_rate,
+        muon_lr=config.muon_learning_rate,
+        weight_decay=config.weight_decay,
     )
     optimizer = MuonAdamW(groups)
     warmup = min(RECIPE.warmup, options.steps // 5)
@@ -146,26 +173,29 @@ def train(options: argparse.Namespace, source: ImageSource) -> Classifier:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train, then open the test images once."""
-    options = arguments().parse_args(argv)
+    """On generated images or on CIFAR-10: train, then open the test images once."""
     try:
-        run(options)
+        options = chosen(argv)
+        return smoke(options) if options.smoke else run(options)
     except (DataUnavailableError, InvalidArgumentError, MissingExtraError) as error:
         print(f"cifar10.py: {error}", file=sys.stderr)
         return USER_ERROR
-    return 0
 
 
-def run(options: argparse.Namespace) -> None:
-    """On generated images, or on CIFAR-10."""
-    if options.device.startswith("cuda") and not torch.cuda.is_available():
-        raise invalid("--device", "there", f"{options.device} on a machine where torch finds none", "use --device cpu")
-    if options.smoke:
-        options.steps, options.batch_size, options.width = 30, 64, 32
-        model = train(options, generated_images())
-        share = accuracy(model, generated_images().train(), options.device)
-        print(f"{100 * share:.0f} % of 64 generated images learned by heart")
-        return
+def smoke(options: argparse.Namespace) -> int:
+    """Train on generated images and look whether they have been learned."""
+    source = generated_images()
+    model, images = train(options, source), source.train()
+    if not options.frozen:
+        # A few steps are too few for the running averages of batch norms: they are taken anew.
+        update_bn([images.pixels], model, options.device)
+    share = accuracy(model, images, options.device)
+    print(f"{100 * share:.0f} % of {len(images.labels)} generated images learned by heart")
+    return 0 if share == 1 else NOT_LEARNED
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train on CIFAR-10."""
     try:
         source = load_cifar10(options.data_dir, download=not options.no_download)
     except DataUnavailableError as error:
@@ -173,6 +203,7 @@ def run(options: argparse.Namespace) -> None:
     model = train(options, source)
     share = accuracy(model, source.test(), options.device)
     print(f"test accuracy {100 * share:.2f} % ({source.name}; chance is {100 / CLASSES:.0f} %)")
+    return 0
 
 
 if __name__ == "__main__":

@@ -20,6 +20,23 @@ def test_it_counts_images_and_memory(folder):
     assert 100 < int(peak) < 20_000
 
 
+def test_a_backbone_learns_the_generated_images(capsys):
+    """In evaluation mode, with the averages of its batch norms."""
+    pytest.importorskip("timm")
+    assert load("cifar10.py").main(["--smoke", "--backbone", "timm/test_resnet"]) == 0
+    assert "100 % of 64 generated images learned by heart" in capsys.readouterr().out
+
+
+def test_smoke_takes_other_sizes_and_fails_unless_all_is_learned(capsys):
+    assert load("cifar10.py").main(["--smoke", "--steps", "2", "--batch-size", "16", "--width", "8"]) == 1
+    printed = capsys.readouterr().out
+    assert [line.split()[1] for line in printed.splitlines() if line.startswith("step")] == ["1", "2"]
+    assert int(re.search(r"(\d+) % of 64 generated images learned", printed)[1]) < 100
+    few = int(re.search(r"stem ([\d,]+)", printed)[1].replace(",", ""))
+    load("cifar10.py").main(["--smoke", "--steps", "1"])
+    assert few < int(re.search(r"stem ([\d,]+)", capsys.readouterr().out)[1].replace(",", ""))
+
+
 def test_the_clock_stands_still_in_validation(monkeypatch, capsys):
     """A clock on which drawing a batch takes a second, a training step two and a validation a thousand."""
     module, now = load("cifar10.py"), [0.0]
@@ -115,7 +132,22 @@ MISTAKES = {
     ),
     "core": (["--core", "dens"], "core must be one of .*, got 'dens'; did you mean 'dense'.*"),
     "connectome": (["--connectome", "varshney"], ".*varshney2011.*"),
-    "device": (["--device", "cuda"], "--device must be there, got cuda on a machine where torch finds none; .*"),
+    "device": (
+        ["--device", "cuda"],
+        "--device must be cpu, or a GPU that torch finds, got cuda on a machine where torch finds none; .*",
+    ),
+    "far device": (["--device", "cuda:7"], "--device must be .* finds, got cuda:7 on a machine where torch finds .*"),
+    "no device": (["--device", "foo"], "--device must be cpu, cuda or cuda:NUMBER, got 'foo'; use --device cpu"),
+    "other device": (["--device", "mps"], "--device must be cpu, cuda or cuda:NUMBER, got 'mps'; use --device cpu"),
+    "rate": (["--learning-rate", "-1"], "learning_rate must be positive, got -1.0; .*"),
+    "rate of Muon": (["--muon-learning-rate", "nan"], "muon_learning_rate must be >= 0, got nan; .*"),
+    "decay": (["--weight-decay", "-0.1"], "weight_decay must be >= 0, got -0.1; .*"),
+    "smoke rate": (["--smoke", "--learning-rate", "-1"], "learning_rate must be positive, got -1.0; .*"),
+    "smoke steps": (["--smoke", "--steps", "0"], "steps must be >= 1, got 0; .*"),
+    "width": (
+        ["--backbone", "resnet18", "--width", "64"],
+        "--width must be left out beside a backbone, which has its own, got 64; leave it away",
+    ),
 }
 
 
@@ -123,7 +155,7 @@ MISTAKES = {
 def test_mistakes_cost_one_line(case, tmp_path, monkeypatch, refused):
     options, message = MISTAKES[case]
     write_cifar10(tmp_path, monkeypatch)
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     line = refused("--data-dir", tmp_path, *options)
     assert re.fullmatch(message, line), line
 
