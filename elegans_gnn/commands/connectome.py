@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.errors import invalid
 
 if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome
@@ -148,16 +148,11 @@ def run_random(options: argparse.Namespace) -> int:
 
 def _open(name: str, options: argparse.Namespace) -> Connectome:
     """A connectome by its name, or from a path."""
-    from elegans_gnn.connectome import list_connectomes, load_connectome, read_connectome
+    from elegans_gnn.connectome import open_connectome
 
-    if name in list_connectomes():
-        return load_connectome(name, include_unwired=options.include_unwired, layers=options.layers)
-    path = Path(name)
-    if not (path.exists() or path.suffix or len(path.parts) > 1):
-        raise unknown_name("NAME", name, list_connectomes())
-    if options.layers:
-        raise invalid("--layers", "of a shipped connectome", f"the file {name}", "put its entries into the file")
-    return read_connectome(path) if options.max_bytes is None else read_connectome(path, max_bytes=options.max_bytes)
+    limit = {} if options.max_bytes is None else {"max_bytes": options.max_bytes}
+    chosen = {"include_unwired": options.include_unwired, "layers": options.layers}
+    return open_connectome(name, argument="NAME", **chosen, **limit)
 
 
 def _write(graph: Connectome, path: Path, options: argparse.Namespace) -> None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from elegans_gnn.errors import unknown_name
+
+if TYPE_CHECKING:
+    from elegans_gnn.connectome import Connectome
 
 _CLASSES = 10
 _PIPE_WIDTH = 160
@@ -22,7 +27,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--task", default=None, help="autoencoder or classifier; both if not given")
-    parser.add_argument("--connectome", default="varshney2011", help="wiring diagram of the models that have one")
+    parser.add_argument(
+        "--connectome",
+        default="varshney2011",
+        help="of the models that have one: a name, see `elegans-gnn connectome list`, or a path to GraphML or CSV",
+    )
+    parser.add_argument("--graph", default="original", help="original, or a random graph drawn like it; see `train`")
+    parser.add_argument("--graph-seed", type=int, default=0, help="of the random graph")
     parser.add_argument("--core", default="message-passing", help="what stands in its place; a wrong name lists them")
     parser.add_argument("--image-size", type=int, default=28, help="height and width of the classifiers' images")
     parser.add_argument(
@@ -38,7 +49,9 @@ def run(options: argparse.Namespace) -> int:
     from elegans_gnn.models.registry import models_of
 
     tasks = list(MODELS) if options.task is None else [options.task]
-    rows = [_row(task, name, options) for task in tasks for name in models_of(task)]
+    names = [(task, name) for task in tasks for name in models_of(task)]
+    graph = _graph(options)
+    rows = [_row(task, name, graph, options) for task, name in names]
     if options.json:
         print(json.dumps(rows, indent=2))
     else:
@@ -46,23 +59,36 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _row(task: str, name: str, options: argparse.Namespace) -> dict[str, Any]:
+def _graph(options: argparse.Namespace) -> Connectome:
+    """The wiring diagram, or the random graph drawn like it."""
+    from elegans_gnn.connectome import open_connectome
+    from elegans_gnn.graphs import list_random_models, random_connectome
+
+    known = ("original", *list_random_models())
+    if options.graph not in known:
+        raise unknown_name("--graph", options.graph, known)
+    graph = open_connectome(options.connectome, argument="--connectome")
+    if options.graph == "original":
+        return graph
+    return random_connectome(options.graph, like=graph, seed=options.graph_seed)
+
+
+def _row(task: str, name: str, graph: Connectome, options: argparse.Namespace) -> dict[str, Any]:
     """The sizes of one model."""
-    from elegans_gnn.connectome import load_connectome
     from elegans_gnn.models import build_model, count_flops, parameters, uses_connectome
 
     arguments: dict[str, Any] = {}
     if task == "classifier":
         sizes = {"image_size": options.image_size, "in_channels": options.in_channels}
         arguments = {"num_classes": _CLASSES, **sizes}
-    graph = None
-    if uses_connectome(task, name):
-        graph, arguments["core"] = load_connectome(options.connectome), options.core
-    model = build_model(task, name, connectome=graph, **arguments)
+    wired = uses_connectome(task, name)
+    if wired:
+        arguments["core"] = options.core
+    model = build_model(task, name, connectome=graph if wired else None, **arguments)
     return {
         "task": task,
         "model": name,
-        "connectome": None if graph is None else graph.name,
+        "connectome": graph.name if wired else None,
         "core": arguments.get("core"),
         "image": [model.in_channels, model.image_size, model.image_size],
         "parameters": parameters(model),

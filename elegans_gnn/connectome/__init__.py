@@ -8,7 +8,7 @@ from elegans_gnn.connectome._igraph import from_igraph, to_igraph
 from elegans_gnn.connectome._load import dataset_table, layer_table, list_connectomes, list_layers, load_connectome
 from elegans_gnn.connectome._networkx import from_networkx, to_networkx
 from elegans_gnn.connectome._pyg import from_pyg, to_pyg, to_pyg_hetero
-from elegans_gnn.connectome._read import read_connectome, write_connectome
+from elegans_gnn.connectome._read import open_connectome, read_connectome, write_connectome
 from elegans_gnn.connectome._scipy import from_scipy, to_scipy, to_scipy_by_kind
 from elegans_gnn.connectome._validate import ROLES
 
@@ -28,6 +28,7 @@ __all__ = [
     "list_layers",
     "load_connectome",
     "natural_key",
+    "open_connectome",
     "plain_name",
     "read_connectome",
     "read_csv",

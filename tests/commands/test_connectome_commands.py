@@ -127,7 +127,10 @@ def test_random_warns_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["show", "worm.xlsx"], "worm.xlsx: neither GraphML nor CSV by its name"),
         (["compare", "varshney2011", "white"], "NAME must be one of"),
         (["show", "varshney2011", "--layers", "dopamine"], "layers must be one of monoamine"),
-        (["show", str(EXCERPT), "--layers", "monoamine"], "--layers must be of a shipped connectome"),
+        (
+            ["show", str(EXCERPT), "--layers", "monoamine"],
+            "gnn: layers must be of a shipped connectome, got the file .*; put",
+        ),
         (["show", str(EXCERPT), "--max-bytes", "100"], "are more than max_bytes=100; pass a larger max_bytes"),
         (["export", "varshney2011", "worm.xlsx"], "path must be a .graphml or .xml file"),
         (

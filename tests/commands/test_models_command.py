@@ -8,7 +8,9 @@ import json
 import pytest
 
 from elegans_gnn.commands import models
-from elegans_gnn.models import MODELS
+from elegans_gnn.connectome import load_connectome, write_connectome
+from elegans_gnn.graphs import random_connectome
+from elegans_gnn.models import MODELS, build_model
 
 
 def run(*arguments: str) -> int:
@@ -41,12 +43,38 @@ def test_the_table_shows_one_task(capsys):
     assert f"{3 * 64 * 10 + 10:,}" in shown
 
 
+def test_a_graph_of_ones_own_and_random_ones(capsys, tmp_path):
+    """Numbers of neurons and of their roles are the original's, those of synapses need not be."""
+    write_connectome(load_connectome("white1986"), tmp_path / "mine.graphml")
+    options = ("--task", "classifier", "--connectome")
+    shown = [elegans_of(capsys, *options, name) for name in ("white1986", str(tmp_path / "mine.graphml"))]
+    assert shown[0] == shown[1]
+    assert shown[0]["connectome"] == "white1986"
+    random = elegans_of(capsys, *options, "white1986", "--graph", "watts-strogatz", "--graph-seed", "3")
+    graph = random_connectome("watts-strogatz", like=load_connectome("white1986"), seed=3)
+    assert random["connectome"] == graph.name != "white1986"
+    assert (
+        random["parts"]
+        == build_model(
+            "classifier", "elegans", connectome=graph, num_classes=10, image_size=28, in_channels=1
+        ).parameters_by_part()
+    )
+
+
+def elegans_of(capsys, *arguments):
+    assert run(*arguments, "--json") == 0
+    (row,) = [row for row in json.loads(capsys.readouterr().out) if row["model"] == "elegans"]
+    return row
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--task", "classify"), "task must be one of autoencoder, classifier, got 'classify'; did you mean"),
         (("--core", "massage-passing"), "core must be one of .*did you mean 'message-passing'"),
-        (("--connectome", "varshney"), "name must be one of .*got 'varshney'; did you mean 'varshney2011'"),
+        (("--connectome", "varshney"), "--connectome must be one of .*got 'varshney'; did you mean 'varshney2011'"),
+        (("--graph", "watts"), "--graph must be one of original, .*got 'watts'; did you mean 'watts-strogatz'"),
+        (("--connectome", "no/such.csv"), "no/such.csv: No such file or directory"),
         (("--task", "classifier", "--image-size", "7"), "image_size must be >= 8, got 7"),
     ],
 )
