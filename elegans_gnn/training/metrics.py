@@ -15,6 +15,8 @@ from elegans_gnn._shapes import Float, Int
 
 METRICS = ("accuracy", "f1", "bce", "ssim")
 CLASS_METRICS = ("accuracy", "cross_entropy")
+# torchmetrics leaves NaN out of a mean unless it is told what to put in its place.
+_KEPT = float("nan")
 # Images at a time where nothing trains.
 EVALUATION_BATCH = 200
 
@@ -24,7 +26,7 @@ class ReconstructionMetrics(nn.Module):
 
     - accuracy: mean over all pixels of [(p > 0.5) == ink].
     - f1: of ink, micro over all pixels, predicted where p > 0.25.
-    - bce: mean binary cross-entropy per pixel, in nats.
+    - bce: mean binary cross-entropy per pixel, in nats; NaN if that of any batch is.
     - ssim: structural similarity of p against ink, Gaussian window of 11 pixels (sigma 1.5), data range 1.
     """
 
@@ -32,7 +34,7 @@ class ReconstructionMetrics(nn.Module):
         super().__init__()
         self.accuracy = BinaryAccuracy(threshold=0.5)
         self.f1 = BinaryF1Score(threshold=0.25)
-        self.bce = MeanMetric()
+        self.bce = MeanMetric(nan_strategy=_KEPT)
         self.ssim = StructuralSimilarityIndexMeasure(data_range=1.0, kernel_size=11, sigma=1.5)
 
     def update(self, logits: Float[Tensor, "batch 1 height width"], ink: Float[Tensor, "batch 1 height width"]) -> None:
@@ -65,12 +67,12 @@ def evaluate_reconstruction(
 
 
 class ClassificationMetrics(nn.Module):
-    """Top-1 accuracy and mean cross-entropy (nats), gathered over batches."""
+    """Top-1 accuracy and mean cross-entropy (nats; NaN if that of any batch is), gathered over batches."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.accuracy = MulticlassAccuracy(num_classes, average="micro")
-        self.cross_entropy = MeanMetric()
+        self.cross_entropy = MeanMetric(nan_strategy=_KEPT)
 
     def update(self, logits: Float[Tensor, "batch cls"], labels: Int[Tensor, "batch"]) -> None:
         """Take in one batch."""

@@ -9,7 +9,12 @@ from scipy.signal import convolve2d
 from torch import Tensor
 
 from elegans_gnn.datasets import ImageSource, ink
-from elegans_gnn.training import ReconstructionMetrics, evaluate_reconstruction, pca_reconstruction
+from elegans_gnn.training import (
+    ClassificationMetrics,
+    ReconstructionMetrics,
+    evaluate_reconstruction,
+    pca_reconstruction,
+)
 
 
 def example(count: int = 7, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -145,3 +150,15 @@ def test_pca_with_every_direction_gives_its_own_training_images_back() -> None:
     figures = evaluate_reconstruction(pca_reconstruction(train, 12), train)
     assert figures["accuracy"] == 1.0
     assert figures["bce"] == pytest.approx(-np.log(1 - 1e-3), abs=1e-5)
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_one_lost_batch_is_not_left_out_of_the_mean(bad: int) -> None:
+    """A model that is lost on some images only has no mean loss."""
+    reconstruction, classification = ReconstructionMetrics(), ClassificationMetrics(3)
+    for batch in range(2):
+        lost = torch.nan if batch == bad else 0.0
+        reconstruction.update(torch.full((2, 1, 28, 28), lost), torch.ones(2, 1, 28, 28))
+        classification.update(torch.full((2, 3), lost), torch.tensor([0, 1]))
+    assert reconstruction.compute()["bce"].isnan()
+    assert classification.compute()["cross_entropy"].isnan()
