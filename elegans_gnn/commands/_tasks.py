@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elegans_gnn.errors import invalid, require, unknown_name
-from elegans_gnn.training.config import TYPES, AutoencoderConfig, ClassifierConfig, TrainingConfig
+from elegans_gnn.training.config import CHOICES, TYPES, AutoencoderConfig, ClassifierConfig, TrainingConfig
 
 # Data sets that are no digits or clothes of 28 x 28 pixels: each has a classification task of its own.
 _OTHER_DATA = ("digits", "cifar10", "cifar100")
@@ -59,16 +59,14 @@ class Task:
         *,
         smoke: bool = False,
     ) -> TrainingConfig:
-        """The settings of a preset (the demo's, if none is named), changed by a file, by `smoke`, and by options.
+        """The settings of a preset (the demo's, if none is named), cut by `smoke`, changed by a file, then by options.
 
         Raises:
             ValueError: a setting that cannot be used, or data of another task.
         """
-        changes: dict[str, Any] = {"data": self.data, **(in_file or {})}
-        chosen = dict(given or {})
-        if smoke:
-            changes |= self.config.smoke_cut({**changes, **chosen})
-        config = self.config.preset("demo" if preset is None else preset, **{**changes, **chosen})
+        chosen: dict[str, Any] = {"data": self.data, **(in_file or {}), **(given or {})}
+        cut = self.config.smoke_cut(chosen) if smoke else {}
+        config = self.config.preset("demo" if preset is None else preset, **{**cut, **chosen})
         if self.config is ClassifierConfig and self.choose_data and config.data in _OTHER_DATA:
             expected = "mnist5k, mnist, fashion-mnist or a folder with MNIST's files"
             raise invalid("data", expected, repr(config.data), f"use the task {config.data}-classifier")
@@ -211,6 +209,8 @@ def read_settings(path: Path, task: Task) -> dict[str, Any]:
         if name in task.fixed() and value != getattr(usual, name):
             raise invalid(f"{name} in {path}", repr(getattr(usual, name)), repr(value), "choose another task")
         found[name] = _as_number(value) if kinds[name] == "float" else value
+        if name in CHOICES and type(value) is int:
+            found[name] = str(value)  # precision: 32
     return found
 
 

@@ -15,7 +15,7 @@ from elegans_gnn.training.processes import global_rank, launched_from_outside
 
 # Tells the processes that the first one starts which folder it chose.
 _FOLDER = "ELEGANS_GNN_RUN"
-_EPILOG = """settings are taken from --preset, then from --config, then from the options; what comes later wins
+_EPILOG = """settings come from --preset (cut by --smoke), then from --config, then from the options; the last one wins
 
   elegans-gnn train {task} --preset headline
   elegans-gnn train {task} --config mine.yaml --steps 3000
@@ -51,7 +51,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         add("--resume", type=Path, default=None, metavar="RUN", help="go on with an interrupted run's folder")
         add("--preset", default=None, metavar="NAME", help="smoke, demo or headline (default: demo)")
         add("--config", type=Path, default=None, metavar="FILE", help="a YAML file with settings, such as steps: 2000")
-        add("--smoke", action="store_true", default=False, help="a few small steps, to see that all works")
+        add(
+            "--smoke",
+            action="store_true",
+            default=False,
+            help="the preset cut to a few small steps, to see that all works",
+        )
         add("--no-progress", action="store_true", default=False, help="no progress bar")
         add_settings(sub, task)
         sub.set_defaults(run=run)

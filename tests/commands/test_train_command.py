@@ -46,11 +46,13 @@ def test_a_file_for_another_task_is_refused(tmp_path: Path) -> None:
         read_settings(file, TASKS["digits-classifier"])
 
 
-def test_smoke_changes_what_was_not_chosen(tmp_path: Path) -> None:
+def test_smoke_cuts_the_preset_alone(tmp_path: Path) -> None:
     task = TASKS[AUTO]
-    (tmp_path / "mine.yaml").write_text("steps: 4000\nseed: 3")
+    (tmp_path / "mine.yaml").write_text("steps: 40\nseed: 3")
     in_file = read_settings(tmp_path / "mine.yaml", task)
-    assert task.configuration(None, in_file, {}, smoke=True).steps == 6
+    assert task.configuration(None, {"seed": 3}, {}, smoke=True).steps == 6
+    config = task.configuration(None, in_file, {}, smoke=True)
+    assert (config.steps, config.batch_size, config.validate_every) == (40, 32, 3)
     config = task.configuration("headline", in_file, {"steps": 12}, smoke=True)
     assert (config.steps, config.seed, config.augment, config.encoder_width) == (12, 3, "strong", 16)  # type: ignore[attr-defined]
     # What a recipe says of the connectome's model is no setting of a baseline.
@@ -58,6 +60,16 @@ def test_smoke_changes_what_was_not_chosen(tmp_path: Path) -> None:
     assert AutoencoderConfig(model="mlp").smoke().encoder_width == 64
     assert TASKS["cifar10-classifier"].configuration("headline", {}, {"backbone": "resnet18"}).width == 0
     assert TASKS["cifar10-classifier"].configuration("headline").width == 128
+
+
+def test_text_with_short_choices_may_be_a_number_in_a_file(tmp_path: Path) -> None:
+    task = TASKS[AUTO]
+    for text, accelerator in (("precision: 32", "cpu"), ("precision: 16", "auto")):
+        (tmp_path / "mine.yaml").write_text(f"{text}\naccelerator: {accelerator}")
+        assert task.configuration(None, read_settings(tmp_path / "mine.yaml", task)).precision == text[-2:]
+    (tmp_path / "mine.yaml").write_text("precision: 31")
+    with pytest.raises(ValueError, match="precision must be one of 32, bf16, 16, got '31'"):
+        task.configuration(None, read_settings(tmp_path / "mine.yaml", task))
 
 
 def test_twelve_steps_are_twelve_and_nothing_stays_in_the_environment(
