@@ -127,7 +127,15 @@ def _writing(out: Path) -> Iterator[None]:
 def _classes(opened: Run, names: list[str], pixels: Tensor, out: Path | None) -> int:
     from elegans_gnn.training.evaluation import class_probabilities
 
-    probability, label = class_probabilities(opened, pixels).max(dim=1)
+    try:
+        probability, label = class_probabilities(opened, pixels).max(dim=1)
+    except RuntimeError as error:
+        if opened.size:
+            raise
+        # What a foreign network says of images it was not made for.
+        got = f"{pixels.shape[-1]} ({' '.join(str(error).split())[:120]})"
+        remedy = "pass the size of the images it was trained on"
+        raise invalid("--image-size", "a size that the model's backbone takes", got, remedy) from error
     called = [opened.classes[number] if opened.classes else str(number) for number in label.tolist()]
     rows = list(zip(names, called, probability.tolist(), strict=True))
     if out is not None:

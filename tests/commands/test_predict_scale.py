@@ -88,3 +88,12 @@ def test_sizes_that_do_not_fit_cost_one_line(
 ) -> None:  # fmt: skip
     assert predict(request.getfixturevalue(model), picture, *size) == 2
     assert re.fullmatch(f"elegans-gnn: {message}\n", capsys.readouterr().err)
+
+
+def test_a_size_too_small_for_a_backbone_costs_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its first convolution looks at patches of 4 x 4 pixels."""
+    saved = attach_head("timm/test_convnext", load_connectome("varshney2011"), 3).save_pretrained(tmp_path / "patches")
+    Image.fromarray(np.zeros((2, 2), dtype=np.uint8)).save(tmp_path / "a.png")
+    assert predict(saved, tmp_path / "a.png", "--image-size", 2) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("elegans-gnn: --image-size must be a size that the model's backbone takes, got 2 (")
