@@ -27,7 +27,8 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import update_bn
 
-from elegans_gnn import ElegansClassifier, attach_head, load_connectome
+from elegans_gnn import ElegansClassifier, attach_head
+from elegans_gnn.connectome import open_connectome
 from elegans_gnn.datasets import Images, ImageSource, load_cifar10
 from elegans_gnn.errors import DataUnavailableError, InvalidArgumentError, MissingExtraError, invalid
 from elegans_gnn.models import Classifier
@@ -48,7 +49,7 @@ def arguments() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--data-dir", type=Path, default=Path("downloads"), help="folder with cifar-10-batches-py, or where to put it")
     add("--no-download", action="store_true", help="use what is on disk or give up")
-    add("--connectome", default="varshney2011", help="which wiring diagram, see `elegans-gnn connectome list`")
+    add("--connectome", default="varshney2011", help="a name of `elegans-gnn connectome list`, or a path")
     add("--core", default="message-passing", help="what stands between sensory and motor neurons")
     add("--width", type=int, default=64, help="channels of the convolutional stem, which a backbone replaces")
     add("--backbone", default="", help="a network of torchvision, or timm/NAME, instead of the stem")
@@ -101,7 +102,7 @@ def generated_images(count: int = 64) -> ImageSource:
 def build_model(options: argparse.Namespace) -> Classifier:
     """The stem, or a backbone, in front of the connectome."""
     torch.manual_seed(options.seed)
-    worm = load_connectome(options.connectome)
+    worm = open_connectome(options.connectome)
     print(worm)
     if options.backbone:
         head = {"weights": options.weights or None, "frozen": options.frozen, "resize": options.resize}

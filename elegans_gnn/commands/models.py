@@ -32,7 +32,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default="varshney2011",
         help="of the models that have one: a name, see `elegans-gnn connectome list`, or a path to GraphML or CSV",
     )
-    parser.add_argument("--graph", default="original", help="original, or a random graph drawn like it; see `train`")
+    parser.add_argument(
+        "--graph", default="original", help="original, or a random graph like it; a wrong name lists them"
+    )
     parser.add_argument("--graph-seed", type=int, default=0, help="of the random graph")
     parser.add_argument("--core", default="message-passing", help="what stands in its place; a wrong name lists them")
     parser.add_argument("--image-size", type=int, default=28, help="height and width of the classifiers' images")

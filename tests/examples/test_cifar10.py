@@ -8,6 +8,7 @@ from urllib.error import URLError
 import pytest
 import torchvision
 
+from elegans_gnn.connectome import load_connectome, write_connectome
 from tests.examples.cases import load, ran
 from tests.image_files import write_cifar10
 
@@ -25,6 +26,12 @@ def test_a_backbone_learns_the_generated_images(capsys):
     pytest.importorskip("timm")
     assert load("cifar10.py").main(["--smoke", "--backbone", "timm/test_resnet"]) == 0
     assert "100 % of 64 generated images learned by heart" in capsys.readouterr().out
+
+
+def test_a_connectome_of_ones_own(tmp_path, capsys):
+    write_connectome(load_connectome("white1986"), tmp_path / "mine.graphml")
+    load("cifar10.py").main(["--smoke", "--steps", "1", "--connectome", str(tmp_path / "mine.graphml")])
+    assert capsys.readouterr().out.splitlines()[0] == str(load_connectome("white1986"))
 
 
 def test_smoke_takes_other_sizes_and_fails_unless_all_is_learned(capsys):
