@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 RUN_HELP = "a run's folder, its model folder, a folder of save_pretrained, or a checkpoint"
@@ -37,13 +36,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     """Evaluate, then print."""
     from elegans_gnn.training.evaluation import evaluate_run, open_run, source_of
+    from elegans_gnn.training.json_text import json_text
 
     opened = open_run(options.path)
     source = source_of(opened, data=options.data, data_dir=options.data_dir, fold=options.fold, part=options.part)
     found = evaluate_run(opened, source, options.part)
     if options.json:
         head = {"run": str(options.path), "task": opened.task, "data": source.name, "part": options.part}
-        print(json.dumps({**head, **found}, indent=2, allow_nan=False))
+        print(json_text({**head, **found}))
         return 0
 
     from rich.console import Console

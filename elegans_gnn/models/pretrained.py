@@ -63,7 +63,7 @@ def save_pretrained(model: ImageModel, folder: Path | str, *, overwrite: bool = 
     if name not in _classes():
         raise unknown_name("model", name, _classes())
     if folder.exists():
-        _check_replaceable(folder, overwrite)
+        check_replaceable(folder, overwrite)
     save = require("safetensors.torch").save_file
     graph = model.connectome
     config = {
@@ -87,7 +87,7 @@ def save_pretrained(model: ImageModel, folder: Path | str, *, overwrite: bool = 
     return folder
 
 
-def _check_replaceable(folder: Path, overwrite: bool) -> None:
+def check_replaceable(folder: Path, overwrite: bool) -> None:
     """Refuse to replace anything but a folder that :func:`save_pretrained` wrote, with nobody else's files in it."""
     if not overwrite:
         remedy = "choose another one, or pass overwrite=True to replace a model"

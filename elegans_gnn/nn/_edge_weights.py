@@ -100,7 +100,7 @@ class EdgeWeights(nn.Module):
         self.register_buffer("edge_to_param", torch.from_numpy(edge_to_param), persistent=False)
         fixed = _signs(connectome, signs)
         self.register_buffer("sign", None if fixed is None else torch.from_numpy(fixed), persistent=False)
-        self.register_buffer("wiring", _wiring_hash(connectome))
+        self.register_buffer("wiring", wiring_hash(connectome))
         self.register_buffer(
             "_scale", torch.from_numpy(_initial_scale(connectome, edge_to_param, init, reduce)), persistent=False
         )
@@ -160,7 +160,7 @@ class EdgeWeights(nn.Module):
         return f"edges={len(self.edge_to_param)}, parameters={list(self.theta.shape)}, init={self.init}{signs}"
 
 
-def _wiring_hash(connectome: Connectome) -> Tensor:
+def wiring_hash(connectome: Connectome) -> Tensor:
     """uint8 [32], SHA-256 of names and entries: what decides which weight belongs to which synapse."""
     digest = hashlib.sha256("\0".join(connectome.names.tolist()).encode())
     for ends in (connectome.pre, connectome.post):

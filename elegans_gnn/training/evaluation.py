@@ -31,7 +31,7 @@ class Run:
         model: ready to use.
         task: ``"autoencoder"`` or ``"classifier"``.
         config: of the run; None for a model that travelled alone.
-        trained_on: None for a model that was saved without a run.
+        trained_on: None for a model that was saved without a run or trained on images handed over.
         classes: names of a classifier's classes.
         channels, size: of its images; size 0 for a backbone that travelled alone and takes any.
     """
@@ -63,9 +63,8 @@ def open_run(path: Path | str) -> Run:
         raise invalid("RUN", "a run folder with best.ckpt, or a model folder", path, remedy)
     opened = open_checkpoint(path)
     config, shape = opened.config, opened.shape
-    return Run(
-        opened.model, config.task, config, trained_on(config), opened.classes, shape["in_channels"], shape["image_size"]
-    )
+    seen, size = trained_on(opened), shape["image_size"]
+    return Run(opened.model, config.task, config, seen, opened.classes, shape["in_channels"], size)
 
 
 def _read_classes(path: Path, count: int) -> tuple[str, ...]:
@@ -93,8 +92,9 @@ def source_of(
     """
     config, seen = run.config, run.trained_on
     if seen is None and data is None:
-        raise invalid("--data", "given for a model saved without its run", "none", "pass --data mnist5k, for example")
-    own = config.data if config is not None else seen.data if seen is not None else ""
+        what = "saved without its run" if config is None else "trained on images handed over in Python"
+        raise invalid("--data", f"given for a model {what}", "none", "pass --data mnist5k, for example")
+    own = "" if seen is None else seen.data if config is None else config.data
     name = data_set_of(data or own)
     if fold is not None and name != "digits":
         raise invalid("--fold", "left out for data without folds", f"{fold} for {name}", "leave it away")

@@ -13,10 +13,9 @@ from torch import nn
 from elegans_gnn.connectome import Connectome, list_connectomes, load_connectome, read_connectome
 from elegans_gnn.datasets import Images
 from elegans_gnn.errors import InvalidArgumentError, invalid, unknown_name
-from elegans_gnn.graphs import random_connectome
-from elegans_gnn.training.config import AutoencoderConfig, ClassifierConfig, TrainingConfig
-
-CONFIGS: dict[str, type[TrainingConfig]] = {"autoencoder": AutoencoderConfig, "classifier": ClassifierConfig}
+from elegans_gnn.graphs import list_random_models, random_connectome
+from elegans_gnn.training.config import ClassifierConfig, TrainingConfig
+from elegans_gnn.training.saved import config_in, graph_in, load_weights, own_images_in, read_plain
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class Checkpoint:
         shape: see :func:`build`.
         classes: what a classifier's labels stand for.
         step: optimiser steps done.
+        own_images: whether the images were handed over; `config.data` is then the name they bore.
     """
 
     config: TrainingConfig
@@ -36,12 +36,17 @@ class Checkpoint:
     shape: dict[str, int]
     classes: tuple[str, ...]
     step: int
+    own_images: bool
 
 
 def graph_of(config: TrainingConfig) -> Connectome:
     """The wiring diagram a configuration names, by its name or its path, or the random graph drawn like it."""
     path = Path(config.connectome)
     named = config.connectome in list_connectomes() or not (path.exists() or path.suffix or len(path.parts) > 1)
+    if named and config.connectome not in list_connectomes():
+        raise unknown_name("connectome", config.connectome, list_connectomes())
+    if config.graph != "original" and config.graph not in list_random_models():
+        raise unknown_name("graph", config.graph, ("original", *list_random_models()))
     graph = load_connectome(config.connectome) if named else read_connectome(path)
     if config.graph == "original":
         return graph
@@ -138,33 +143,6 @@ def check_shape(shape: dict[str, int], channels: int, size: int) -> None:
         raise invalid("data", expected, f"{got[0]} x {got[1]} x {got[1]}", "choose another data set")
 
 
-def read_plain(path: Path, argument: str) -> dict[str, Any]:
-    """What a checkpoint file holds, as plain values and tensors.
-
-    Raises:
-        ValueError: the file cannot be read or is not a run's checkpoint; the message names it.
-    """
-    remedy = "use another checkpoint of the run, or start it anew"
-    try:
-        plain: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    # A few bytes of junk make the unpickler raise almost anything.
-    except Exception as error:
-        said = str(error).strip().partition("\n")[0][:80] or type(error).__name__
-        raise invalid(argument, "a readable checkpoint", f"{path}, which is damaged ({said})", remedy) from error
-    wanted = {"hyper_parameters", "state_dict", "connectome", "global_step"}
-    if not isinstance(plain, dict) or not wanted <= plain.keys():
-        raise invalid(argument, "a checkpoint of a run", f"{path}, which holds something else", remedy)
-    return plain
-
-
-def config_in(plain: dict[str, Any]) -> TrainingConfig:
-    """The configuration inside a checkpoint."""
-    task = plain.get("task", "autoencoder")
-    if task not in CONFIGS:
-        raise unknown_name("task of the checkpoint", str(task), CONFIGS)
-    return CONFIGS[task].from_dict(plain["hyper_parameters"])
-
-
 def open_checkpoint(checkpoint: Path | str) -> Checkpoint:
     """A checkpoint (or a run folder: its best one), with the graph it was trained on.
 
@@ -179,7 +157,8 @@ def open_checkpoint(checkpoint: Path | str) -> Checkpoint:
         )
     plain = read_plain(path, "checkpoint")
     config = config_in(plain)
-    graph = None if plain["connectome"] is None else Connectome.from_dict(plain["connectome"])
+    own_images = own_images_in(plain, config)
+    graph = graph_in(plain, "checkpoint", path) if needs_graph(config) else None
     shape = plain.get("shape", {"in_channels": 1, "image_size": 28})
     if isinstance(config, ClassifierConfig):
         # The checkpoint brings the backbone's weights: none are fetched.
@@ -187,15 +166,9 @@ def open_checkpoint(checkpoint: Path | str) -> Checkpoint:
     model = build(config, graph, shape)
     prefix = "model."
     state = {key[len(prefix) :]: value for key, value in plain["state_dict"].items() if key.startswith(prefix)}
-    try:
-        model.load_state_dict(state)
-    except InvalidArgumentError:
-        raise
-    except RuntimeError as error:
-        said = str(error).strip().splitlines()[-1].strip()
-        remedy = "use the library's version that wrote it"
-        raise invalid("checkpoint", "weights of the model it names", f"{path}: {said}", remedy) from error
-    return Checkpoint(config, model.eval(), shape, tuple(plain.get("classes", ())), int(plain["global_step"]))
+    load_weights(model, state, "checkpoint", path)
+    classes, step = tuple(plain.get("classes", ())), int(plain["global_step"])
+    return Checkpoint(config, model.eval(), shape, classes, step, own_images)
 
 
 def load_autoencoder(checkpoint: Path | str) -> Any:

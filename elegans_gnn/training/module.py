@@ -11,12 +11,15 @@ from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from elegans_gnn.errors import InvalidArgumentError, invalid
 from elegans_gnn.training.config import ClassifierConfig, TrainingConfig
 from elegans_gnn.training.metrics import ClassificationMetrics, ReconstructionMetrics
 from elegans_gnn.training.optim import MuonAdamW, exponential_average, parameter_groups, warmup_cosine
 
 # What a checkpoint is chosen by: the larger, the better.
 MONITOR = "val/merit"
+# Steps between two rows of the training loss in the log.
+LOG_EVERY = 10
 
 
 class _TrainedModule(L.LightningModule):
@@ -27,17 +30,28 @@ class _TrainedModule(L.LightningModule):
         model: with `loss`, `matrix_parts` and perhaps `connectome`.
         shape: what the model was built for beside its configuration, see :func:`elegans_gnn.training.load.build`.
         classes: what a classifier's labels stand for.
+        own_images: whether the images were handed over instead of named by the configuration.
+
+    Raises:
+        ValueError: (while it trains) the loss is no longer finite.
     """
 
     model: Any
     metrics: Any
 
     def __init__(
-        self, config: TrainingConfig, model: nn.Module, shape: dict[str, int], classes: tuple[str, ...] = ()
+        self,
+        config: TrainingConfig,
+        model: nn.Module,
+        shape: dict[str, int],
+        classes: tuple[str, ...] = (),
+        *,
+        own_images: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(config.to_dict(), logger=False)
         self.config, self.model, self.shape, self.classes = config, model, shape, classes
+        self.own_images = own_images
         self.metrics = self.new_metrics()
 
     def new_metrics(self) -> Any:
@@ -58,11 +72,26 @@ class _TrainedModule(L.LightningModule):
         self.log("train/loss", loss, prog_bar=True, sync_dist=self.trainer.world_size > 1)
         # Lightning files a row under this step; its own count is off by one after some restarts.
         self.log("step", float(self.global_step + 1))
+        self._check_loss(loss)
         return loss
+
+    def _check_loss(self, loss: Tensor) -> None:
+        """Look at it as often as it is written to the log: each look waits for the device."""
+        # In half precision a loss may overflow once; its step is then left out.
+        if (self.global_step + 1) % LOG_EVERY or self.config.precision == "16":
+            return
+        lost = not bool(torch.isfinite(loss))
+        if self.trainer.world_size > 1:  # all processes leave together
+            lost = self.trainer.strategy.reduce_boolean_decision(lost, all=False)
+        if lost:
+            raise diverged("the training loss", loss.item(), self.global_step + 1, self.config)
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation figures."""
         figures = self.metrics.compute()
+        for name, value in figures.items():
+            if not torch.isfinite(value):
+                raise diverged(f"the validation {name}", float(value), self.global_step, self.config)
         logged = {f"val/{name}": value for name, value in figures.items()}
         self.log_dict({**logged, "step": float(self.global_step)})
         self.log("val_accuracy", figures["accuracy"], prog_bar=True, logger=False)
@@ -85,6 +114,7 @@ class _TrainedModule(L.LightningModule):
             self.shape,
             list(self.classes),
         )
+        checkpoint["own_images"] = self.own_images
         graph = getattr(self.model, "connectome", None)
         checkpoint["connectome"] = None if graph is None else graph.to_dict()
 
@@ -143,3 +173,10 @@ def groups_of(model: Any, config: TrainingConfig) -> list[dict[str, Any]]:
 def averaging(decay: float) -> WeightAveraging:
     """Exponential moving average of the weights as a callback, see :func:`exponential_average`."""
     return WeightAveraging(use_buffers=False, avg_fn=exponential_average(decay))
+
+
+def diverged(what: str, value: float, step: int, config: TrainingConfig) -> InvalidArgumentError:
+    """The error that ends a run whose loss or figures are no longer finite."""
+    expected = f"small enough that {what} stays finite"
+    got = f"{config.learning_rate:g} with muon_learning_rate {config.muon_learning_rate:g} ({value} at step {step})"
+    return invalid("learning_rate", expected, got, "use smaller rates, or clip=1")

@@ -16,6 +16,7 @@ from elegans_gnn.models.pretrained import CLASSES
 from elegans_gnn.training.baselines import pca_reconstruction
 from elegans_gnn.training.config import AutoencoderConfig, ClassifierConfig
 from elegans_gnn.training.eight_bit import eight_bit_reconstruction
+from elegans_gnn.training.json_text import write_json
 from elegans_gnn.training.load import Checkpoint
 from elegans_gnn.training.metrics import evaluate_classification, evaluate_reconstruction
 from elegans_gnn.training.seen import trained_on, write_training
@@ -163,9 +164,6 @@ def _complete(fitted: Fitted, result: RunResult | ClassifierResult, more: dict[s
     }
     write_json(fitted.folder / "summary.json", summary)
     model.save_pretrained(fitted.folder / "model", overwrite=True)
-    write_training(trained_on(fitted.best.config), fitted.folder / "model")
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write plain values as a text file."""
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    seen = trained_on(fitted.best)
+    if seen is not None:
+        write_training(seen, fitted.folder / "model")

@@ -17,22 +17,21 @@ from elegans_gnn.connectome import Connectome
 from elegans_gnn.datasets import Images, ImageSource, load_images
 from elegans_gnn.errors import invalid, require_extras
 from elegans_gnn.training.batches import TrainingBatches, ValidationBatches
+from elegans_gnn.training.checks import check_same_run, check_start, syncs_batch_norms
 from elegans_gnn.training.config import AutoencoderConfig, ClassifierConfig, TrainingConfig
-from elegans_gnn.training.effects import check_effects
-from elegans_gnn.training.folders import check_new, new_folder, plain_path
+from elegans_gnn.training.folders import new_folder, plain_path
+from elegans_gnn.training.json_text import write_json
 from elegans_gnn.training.last_checkpoint import LastCheckpoint
 from elegans_gnn.training.load import (
     build,
     check_labels,
-    config_in,
     graph_of,
     needs_graph,
     open_checkpoint,
-    read_plain,
     shape_of,
     try_backbone,
 )
-from elegans_gnn.training.module import MONITOR, AutoencoderModule, ClassifierModule, averaging
+from elegans_gnn.training.module import LOG_EVERY, MONITOR, AutoencoderModule, ClassifierModule, averaging
 from elegans_gnn.training.processes import global_rank
 from elegans_gnn.training.results import (
     ClassifierResult,
@@ -40,9 +39,16 @@ from elegans_gnn.training.results import (
     RunResult,
     finish_autoencoder,
     finish_classifier,
-    write_json,
 )
 from elegans_gnn.training.run_log import kept_rows, without_chatter
+from elegans_gnn.training.saved import (
+    check_resumable,
+    config_in,
+    graph_in,
+    load_resumed,
+    own_images_in,
+    read_plain,
+)
 
 _PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
@@ -124,15 +130,17 @@ def _fit(
     folder = plain_path(folder)
     last = folder / "last.ckpt"
     first_process = _is_first(config)
-    _check_start(config, folder, resume, first_process)
+    check_start(config, folder, resume, first_process)
     saved = read_plain(last, "resume") if resume else None
-    graph = _graph(config, connectome, saved)
-    images = load_images(config.data, config.data_dir, getattr(config, "fold", 0)) if source is None else source
-    # What was handed over replaces what the configuration names, so that the run folder says what was used.
     before = None if saved is None else config_in(saved)
+    if saved is not None:
+        check_resumable(saved, last)
+    graph = _graph(config, connectome, saved, last)
+    # What was handed over replaces what the configuration names, so that the run folder says what was used.
     config = _as_used(config, connectome, source, before)
-    if before is not None:
-        _check_same_run(config, before.to_dict())
+    if saved is not None and before is not None:
+        check_same_run(config, before, source, own_images_in(saved, before), folder)
+    images = load_images(config.data, config.data_dir, getattr(config, "fold", 0)) if source is None else source
     training, validation = images.train(), images.validation()
     shape = shape_of(config, training, images.classes)
     if "num_classes" in shape:
@@ -142,13 +150,16 @@ def _fit(
         torch.set_num_threads(config.threads)
     model = build(config, graph, shape)
     try_backbone(config, model, training)
-    module = module_type(config, model, shape, images.classes)
+    sync = syncs_batch_norms(config, model)
+    module = module_type(config, model, shape, images.classes, own_images=source is not None)
+    if saved is not None:
+        load_resumed(module, saved, last)
 
     keeper = LastCheckpoint(last, config.validation_interval)
     with new_folder(folder, last) if first_process and not resume else nullcontext():
         if first_process:
             write_json(folder / "config.json", config.to_dict())
-        _run(config, folder, module, keeper, training, validation, resume, progress, callbacks)
+        _run(config, folder, module, keeper, training, validation, resume, progress, callbacks, sync)
     return Fitted(folder, open_checkpoint(folder / "best.ckpt"), training, validation, images.test, keeper.seconds)
 
 
@@ -162,6 +173,7 @@ def _run(
     resume: bool,
     progress: bool,
     callbacks: tuple[Callback, ...],
+    sync: bool,
 ) -> None:
     """Training itself; only the first process comes back from it."""
     checkpoint = ModelCheckpoint(
@@ -169,7 +181,7 @@ def _run(
     )
     first_process = _is_first(config)
     with without_chatter():
-        trainer = _trainer(config, folder, [checkpoint, keeper, *callbacks], progress)
+        trainer = _trainer(config, folder, [checkpoint, keeper, *callbacks], progress, sync)
     try:
         with without_chatter(), keeper.catching_ctrl_c(), kept_rows(folder / "metrics.csv", first_process):
             trainer.fit(
@@ -192,26 +204,15 @@ def _is_first(config: TrainingConfig) -> bool:
     return config.devices * config.nodes == 1 or global_rank() == 0
 
 
-def _check_start(config: TrainingConfig, folder: Path, resume: bool, first_process: bool) -> None:
-    """Refuse what would spoil the run later, before anything is read or written."""
-    if resume and not (folder / "last.ckpt").is_file():
-        raise invalid("resume", "a run folder with last.ckpt", str(folder), "start the run anew without resume")
-    # The other processes of a distributed run find what the first one has begun to write.
-    if first_process and not resume:
-        check_new(folder)
-    if not resume:
-        check_effects(config)
-    if config.accelerator == "gpu" and not torch.accelerator.is_available():
-        raise invalid("accelerator", "there", "gpu on a machine where torch finds none", "use accelerator='cpu'")
-
-
-def _graph(config: TrainingConfig, given: Connectome | None, saved: dict[str, Any] | None) -> Connectome | None:
+def _graph(
+    config: TrainingConfig, given: Connectome | None, saved: dict[str, Any] | None, last: Path
+) -> Connectome | None:
     """The graph to train on, if the model has one; a resumed run goes on with the one in its checkpoint."""
     if not needs_graph(config):
         return None
     if saved is None:
         return graph_of(config) if given is None else given
-    graph = Connectome.from_dict(saved["connectome"])
+    graph = graph_in(saved, "resume", last)
     if given is not None and given != graph:
         raise invalid("connectome", f"the graph of the run, {graph.name}", given.name, "leave it away when resuming")
     return graph
@@ -227,13 +228,6 @@ def _as_used(
     return config if source is None else replace(config, data=source.name)
 
 
-def _check_same_run(config: TrainingConfig, saved: dict[str, Any]) -> None:
-    changed = {name: value for name, value in config.to_dict().items() if saved.get(name) != value}
-    if changed:
-        before = {name: saved.get(name) for name in changed}
-        raise invalid("config", f"that of the interrupted run ({before})", changed, "resume with the run's config.json")
-
-
 class _Progress(RichProgressBar):
     """Lightning's bar without the logger's version, which is the same word in every run."""
 
@@ -243,7 +237,7 @@ class _Progress(RichProgressBar):
         return metrics
 
 
-def _trainer(config: TrainingConfig, folder: Path, callbacks: list[Callback], progress: bool) -> L.Trainer:
+def _trainer(config: TrainingConfig, folder: Path, callbacks: list[Callback], progress: bool, sync: bool) -> L.Trainer:
     bar: list[Callback] = [_Progress()] if progress else []
     # The averaging callback comes first: what follows must see, save and judge the averaged weights.
     average: list[Callback] = [averaging(config.ema)] if config.ema else []
@@ -253,6 +247,7 @@ def _trainer(config: TrainingConfig, folder: Path, callbacks: list[Callback], pr
         devices=config.devices,
         num_nodes=config.nodes,
         strategy="ddp" if config.devices * config.nodes > 1 else "auto",
+        sync_batchnorm=sync,
         use_distributed_sampler=False,
         precision=_PRECISIONS[config.precision],
         max_steps=config.steps,
@@ -264,7 +259,7 @@ def _trainer(config: TrainingConfig, folder: Path, callbacks: list[Callback], pr
         ],
         val_check_interval=config.validation_interval,
         check_val_every_n_epoch=None,
-        log_every_n_steps=min(10, config.steps),
+        log_every_n_steps=min(LOG_EVERY, config.steps),
         num_sanity_val_steps=0,
         enable_model_summary=False,
         enable_progress_bar=progress,

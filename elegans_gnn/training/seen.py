@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from elegans_gnn.datasets import DATA_SETS, data_set_of
 from elegans_gnn.errors import invalid
 from elegans_gnn.models.pretrained import TRAINING
-from elegans_gnn.training.config import TrainingConfig
+from elegans_gnn.training.load import Checkpoint
 
 
 class TrainedOn(NamedTuple):
@@ -19,8 +19,11 @@ class TrainedOn(NamedTuple):
     fold: int | None = None
 
 
-def trained_on(config: TrainingConfig) -> TrainedOn:
-    """What a configuration trains on."""
+def trained_on(checkpoint: Checkpoint) -> TrainedOn | None:
+    """What a checkpoint was trained on; None where the images were handed over, since a name says nothing of them."""
+    if checkpoint.own_images:
+        return None
+    config = checkpoint.config
     name = data_set_of(config.data)
     return TrainedOn(name, getattr(config, "fold", 0) if name == "digits" else None)
 

@@ -1,4 +1,4 @@
-"""`elegans-gnn eval` and `predict` on runs and on model folders, and one line for every mistake."""
+"""`elegans-gnn eval` and `predict` on runs and on model folders, and one line for bad pictures."""
 
 from __future__ import annotations
 
@@ -7,62 +7,16 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from elegans_gnn import cli, load_connectome, random_connectome
 from elegans_gnn.datasets import load_digits, load_small_digits
-from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, train_autoencoder, train_classifier
-
-
-@dataclass(frozen=True)
-class Runs:
-    """Two finished runs of a few steps, and the figures they ended with."""
-
-    classifier: Path
-    autoencoder: Path
-    test: dict[str, float]
-    validation: dict[str, float]
-    test_8bit: dict[str, float]
-    reconstruction: dict[str, float]
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    folder = tmp_path_factory.mktemp("runs")
-    threads = torch.get_num_threads()
-    classifier = train_classifier(
-        ClassifierConfig(data="digits", fold=2, steps=30, validate_every=15, warmup=2, width=16, threads=1),
-        folder / "classifier",
-        progress=False,
-    )
-    autoencoder = train_autoencoder(
-        AutoencoderConfig(steps=2, validate_every=2, warmup=1, batch_size=16, encoder_width=8, decoder_width=8, code=8),
-        folder / "autoencoder",
-        progress=False,
-    )
-    torch.set_num_threads(threads)
-    return Runs(
-        classifier.folder, autoencoder.folder, classifier.test, classifier.validation, autoencoder.test_8bit,
-        autoencoder.test,
-    )  # fmt: skip
-
-
-@pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Runs a command that must go well; what it printed."""
-
-    def run(*arguments: object) -> str:
-        capsys.readouterr()
-        assert cli.main([str(argument) for argument in arguments]) == 0
-        return capsys.readouterr().out
-
-    return run
+from elegans_gnn.training import ClassifierConfig, train_classifier
 
 
 def save_png(path: Path, pixels: np.ndarray) -> Path:
@@ -70,7 +24,7 @@ def save_png(path: Path, pixels: np.ndarray) -> Path:
     return path
 
 
-def test_eval_repeats_the_figures_of_the_run(runs: Runs, said: Callable[..., str]) -> None:
+def test_eval_repeats_the_figures_of_the_run(runs: SimpleNamespace, said: Callable[..., str]) -> None:
     found = json.loads(said("eval", runs.classifier, "--json"))
     assert found == {
         "run": str(runs.classifier), "task": "classifier", "data": "digits", "part": "test", "figures": runs.test,
@@ -82,7 +36,7 @@ def test_eval_repeats_the_figures_of_the_run(runs: Runs, said: Callable[..., str
     assert "varshney2011" in printed
 
 
-def test_eval_of_an_autoencoder_shows_eight_bits_too(runs: Runs, said: Callable[..., str]) -> None:
+def test_eval_of_an_autoencoder_shows_eight_bits_too(runs: SimpleNamespace, said: Callable[..., str]) -> None:
     found = json.loads(said("eval", runs.autoencoder, "--json"))
     assert found["figures"] == runs.reconstruction
     assert found["figures_8bit"] == runs.test_8bit
@@ -90,7 +44,7 @@ def test_eval_of_an_autoencoder_shows_eight_bits_too(runs: Runs, said: Callable[
 
 
 def test_a_model_folder_knows_its_data(
-    runs: Runs, said: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    runs: SimpleNamespace, said: Callable[..., str], tmp_path: Path, refused_line: Callable[..., str]
 ) -> None:
     travelled = shutil.copytree(runs.classifier / "model", tmp_path / "model")
     found = json.loads(said("eval", travelled, "--json"))
@@ -100,7 +54,7 @@ def test_a_model_folder_knows_its_data(
     assert note == {"data": "mnist5k"}
     # As save_pretrained leaves it: nobody knows what the model has seen.
     (travelled / "training.json").unlink()
-    assert re.fullmatch("--data must be given for a model saved without .*", refused(capsys, "eval", travelled))
+    assert re.fullmatch("--data must be given for a model saved without .*", refused_line("eval", travelled))
     other = json.loads(said("eval", travelled, "--data", "digits", "--fold", "3", "--json"))
     assert other["figures"] != pytest.approx(runs.test, abs=1e-6)
 
@@ -108,13 +62,15 @@ def test_a_model_folder_knows_its_data(
 @pytest.mark.parametrize("kind", ["", "best.ckpt", "model"])
 @pytest.mark.parametrize("options", [[], ["--data", "digits"]])
 def test_images_the_model_was_trained_on_are_no_test(
-    kind: str, options: list[str], runs: Runs, capsys: pytest.CaptureFixture[str]
+    kind: str, options: list[str], runs: SimpleNamespace, refused_line: Callable[..., str]
 ) -> None:
-    line = refused(capsys, "eval", runs.classifier / kind, "--fold", "3", *options)
+    line = refused_line("eval", runs.classifier / kind, "--fold", "3", *options)
     assert line.startswith("--fold must be 2, the run's own, since the model was trained on images of the other folds")
 
 
-def test_predict_names_the_class_of_pictures_and_rows(runs: Runs, said: Callable[..., str], tmp_path: Path) -> None:
+def test_predict_names_the_class_of_pictures_and_rows(
+    runs: SimpleNamespace, said: Callable[..., str], tmp_path: Path
+) -> None:
     test = load_small_digits(2).test()
     for number in range(12):
         save_png(tmp_path / f"{number}.png", test.pixels[number, 0].numpy())
@@ -135,7 +91,7 @@ def test_predict_names_the_class_of_pictures_and_rows(runs: Runs, said: Callable
     assert re.search(rf"\b{model_says[0]}\b", printed)
 
 
-def test_shares_and_grey_values_are_told_apart(runs: Runs, said: Callable[..., str], tmp_path: Path) -> None:
+def test_shares_and_grey_values_are_told_apart(runs: SimpleNamespace, said: Callable[..., str], tmp_path: Path) -> None:
     row = load_small_digits(2).test().pixels[0].flatten()
     answers = []
     for name, values in (("one", row), ("all", row * 255)):
@@ -145,7 +101,7 @@ def test_shares_and_grey_values_are_told_apart(runs: Runs, said: Callable[..., s
     assert answers[0] == answers[1]
 
 
-def test_predict_redraws_digits(runs: Runs, said: Callable[..., str], tmp_path: Path) -> None:
+def test_predict_redraws_digits(runs: SimpleNamespace, said: Callable[..., str], tmp_path: Path) -> None:
     test = load_digits().test()
     first = save_png(tmp_path / "one.png", test.pixels[0, 0].numpy())
     (tmp_path / "other").mkdir()
@@ -158,7 +114,7 @@ def test_predict_redraws_digits(runs: Runs, said: Callable[..., str], tmp_path: 
 
 
 def test_a_run_on_a_backbone_goes_all_the_way(
-    said: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    said: Callable[..., str], tmp_path: Path, refused_line: Callable[..., str]
 ) -> None:
     """Trained frozen on grey digits, evaluated, asked; its model folder has to be told the size."""
     config = ClassifierConfig(
@@ -181,7 +137,7 @@ def test_a_run_on_a_backbone_goes_all_the_way(
     assert found["figures"] == pytest.approx(test, abs=1e-5)
     picture = save_png(tmp_path / "a.png", np.zeros((8, 8)))
     assert "a.png" in said("predict", folder, picture)
-    assert "which takes any; pass --image-size, or give" in refused(capsys, "predict", folder / "model", picture)
+    assert "which takes any; pass --image-size, or give" in refused_line("predict", folder / "model", picture)
     assert said("predict", folder / "model", picture, "--image-size", "8") == said("predict", folder, picture)
 
 
@@ -220,86 +176,23 @@ PICTURES: dict[str, tuple[Callable[[Path], Path], str]] = {
 }  # fmt: skip
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """Runs a command that must be refused in one line; the line without the program's name."""
-    capsys.readouterr()
-    assert cli.main([str(argument) for argument in arguments]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.count("\n") == 1
-    return printed.err.removeprefix("elegans-gnn: ").rstrip("\n")
-
-
 @pytest.mark.parametrize("case", PICTURES)
 def test_bad_pictures_cost_one_line_and_nothing_is_written(
-    case: str, runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    case: str, runs: SimpleNamespace, tmp_path: Path, refused_line: Callable[..., str]
 ) -> None:
     make, message = PICTURES[case]
     out = tmp_path / "out.csv"
-    assert re.fullmatch(message, refused(capsys, "predict", runs.classifier, make(tmp_path), "--out", out))
+    assert re.fullmatch(message, refused_line("predict", runs.classifier, make(tmp_path), "--out", out))
     assert not out.exists()
 
 
-def test_nothing_existing_is_overwritten(runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_existing_is_overwritten(
+    runs: SimpleNamespace, tmp_path: Path, refused_line: Callable[..., str]
+) -> None:
     picture = save_png(tmp_path / "a.png", np.zeros((8, 8)))
     (tmp_path / "out.csv").write_text("mine")
-    line = refused(capsys, "predict", runs.classifier, picture, "--out", tmp_path / "out.csv")
+    line = refused_line("predict", runs.classifier, picture, "--out", tmp_path / "out.csv")
     assert re.fullmatch(r"--out must be new, got .*out\.csv, which exists; choose another", line)
     assert (tmp_path / "out.csv").read_text() == "mine"
     digit = save_png(tmp_path / "b.png", np.zeros((28, 28)))
-    assert refused(capsys, "predict", runs.autoencoder, digit).startswith("--out must be a new folder")
-
-
-def other_graph(runs: Runs, folder: Path) -> Path:
-    """The run's checkpoint with another graph of the same size in it."""
-    plain = torch.load(runs.classifier / "best.ckpt", weights_only=True)
-    null = random_connectome("degree-preserving", like=load_connectome("varshney2011"), seed=0)
-    torch.save({**plain, "connectome": null.to_dict()}, folder / "best.ckpt")
-    return folder
-
-
-def damaged(runs: Runs, folder: Path) -> Path:
-    content = (runs.classifier / "best.ckpt").read_bytes()
-    (folder / "best.ckpt").write_bytes(content[: len(content) // 2])
-    return folder
-
-
-def foreign(runs: Runs, folder: Path) -> Path:
-    torch.save({"weights": torch.zeros(3)}, folder / "best.ckpt")
-    return folder
-
-
-def half_a_model(runs: Runs, folder: Path) -> Path:
-    for name in ("config.json", "model.safetensors"):
-        (folder / name).write_bytes((runs.classifier / "model" / name).read_bytes())
-    return folder
-
-
-RUNS: dict[str, tuple[Callable[[Runs, Path], Path], str]] = {
-    "nothing": (lambda runs, folder: folder, "RUN must be a run folder with best.ckpt, or a model folder, got .*"),
-    "another graph": (other_graph, ".*graph.*"),
-    "a damaged checkpoint": (damaged, r"checkpoint must be a readable .*best\.ckpt, which is damaged .*"),
-    "somebody else's": (foreign, r"checkpoint must be a checkpoint of a run, .*something else.*"),
-    "half a model": (half_a_model, r"folder must be one with connectome\.json, got .*, which lacks it; .*"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", RUNS)
-def test_bad_runs_cost_one_line(case: str, runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    make, message = RUNS[case]
-    line = refused(capsys, "eval", make(runs, tmp_path))
-    assert re.fullmatch(message, line), line
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--part", "train"], "part must be one of test, validation, got 'train'; .*"),
-        (["--data", "mnist5k"], r"--data must be images with 1 channel\(s\) and 8 x 8 pixels, got 1 and 28 x 28; .*"),
-        (["--fold", "9"], "fold must be 0 to 4, got 9; .*"),
-        (["--data", "nothing"], "data must be mnist5k, .*no such folder.*"),
-    ],
-)
-def test_other_data_must_fit(options: list[str], message: str, runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
-    line = refused(capsys, "eval", runs.classifier, *options)
-    assert re.fullmatch(message, line), line
+    assert refused_line("predict", runs.autoencoder, digit).startswith("--out must be a new folder")

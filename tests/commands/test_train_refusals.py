@@ -12,7 +12,7 @@ import torch
 
 from elegans_gnn import cli
 from elegans_gnn.training import AutoencoderConfig, ClassifierConfig
-from elegans_gnn.training.load import read_plain
+from elegans_gnn.training.saved import read_plain
 
 AUTO, DIGITS, MNIST = "mnist-autoencoder", "digits-classifier", "mnist-classifier"
 IDLE = ".* must be .* beside {}, which makes no use of it, got .*; leave it away"
@@ -37,7 +37,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "unknown connectome": (
         [AUTO, "--connectome", "varshney2012"],
-        "name must be one of varshney2011, .*, got 'varshney2012'; did you mean 'varshney2011'.",
+        "connectome must be one of varshney2011, .*, got 'varshney2012'; did you mean 'varshney2011'.",
     ),
     "negative steps": ([AUTO, "--steps", "-3"], r"steps must be >= 1, got -3; use steps=\d+"),
     "unreachable outputs": ([AUTO, "--core-steps", "1"], "outputs .*"),
@@ -82,7 +82,15 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         [AUTO, "--config", "unknown.yaml"],
         "a setting in unknown.yaml must be one of .*, got 'step'; did you mean 'steps'.",
     ),
-    "wrong type in a file": ([AUTO, "--config", "words.yaml"], "steps must be of type int, got 'many'; .*"),
+    "wrong type in a file": ([AUTO, "--config", "words.yaml"], "steps must be of type int, got 'many'; use steps=1400"),
+    "wrong type in a file and smoke": (
+        [AUTO, "--config", "quoted.yaml", "--smoke"],
+        "steps must be of type int, got '4'; use steps=1400",
+    ),
+    "batch norms in two processes": (
+        [DIGITS, "--smoke", "--backbone", "resnet18", "--resize", "16", "--devices", "2"],
+        "devices must be 1 on the CPU for a model whose batch norms train, got 2 processes; use --frozen .*",
+    ),
     "half of the files": (
         [AUTO, "--data", "half"],
         "data must be mnist5k, mnist, or a folder .*a folder without t10k-images-idx3-ubyte, .*; unpack .*",
@@ -93,7 +101,10 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     ),
     "unknown model": ([AUTO, "--model", "mpl"], "model must be one of .*, got 'mpl'; did you mean 'mlp'."),
     "unknown core": ([AUTO, "--core", "denes"], "core must be one of .*, got 'denes'; did you mean 'dense'."),
-    "unknown random graph": ([AUTO, "--graph", "watts"], ".*watts-strogatz.*"),
+    "unknown random graph": (
+        [AUTO, "--graph", "watts"],
+        "graph must be one of original, .*, got 'watts'; did you mean 'watts-strogatz'.",
+    ),
     "resume of a broken run": (
         [AUTO, "--resume", "runs/broken"],
         "--resume must be the folder of a run with a readable config.json, got runs/broken/config.json: Expecting .*",
@@ -145,7 +156,12 @@ def lay_out(folder: Path) -> None:
     """Runs, files and folders that the mistakes are about."""
     (folder / "runs" / "old").mkdir(parents=True)
     (folder / "half").mkdir()
-    files = {"broken.yaml": "steps: [3", "unknown.yaml": "step: 3", "words.yaml": "steps: many"}
+    files = {
+        "broken.yaml": "steps: [3",
+        "unknown.yaml": "step: 3",
+        "words.yaml": "steps: many",
+        "quoted.yaml": "steps: '4'",
+    }
     for name, text in {**files, "notes.txt": "mine", "list.yaml": "data: [mnist5k]"}.items():
         (folder / name).write_text(text)
     for kind in ("images-idx3", "labels-idx1"):
@@ -200,7 +216,8 @@ def test_data_that_no_network_brings_is_said_in_one_line(
 def test_a_gpu_that_is_not_there_is_refused(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     line = refused(AUTO, "--accelerator", "gpu")
-    assert line.endswith("gpu on a machine where torch finds none; use accelerator='cpu'")
+    got = "gpu on a machine where it finds none"
+    assert line == f"accelerator must be a GPU that torch finds, got {got}; use accelerator=cpu"
 
 
 def test_a_folder_that_cannot_be_written_is_said_in_one_line(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +15,9 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from elegans_gnn import cli, load_connectome, random_connectome
 from elegans_gnn.datasets import ImageSource
-from elegans_gnn.training import AutoencoderConfig, train_autoencoder
+from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, train_autoencoder, train_classifier
 
 
 class BreakOff(Callback):
@@ -61,3 +66,83 @@ def test_a_resume_that_breaks_off_while_it_starts_leaves_the_file(
     assert not (interrupted / "last.tmp").exists()
     assert train_autoencoder(tiny, interrupted, **options).seconds < 1000
     assert torch.load(interrupted / "last.ckpt", weights_only=True)["global_step"] == 8
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of four steps, as the command line leaves it."""
+    config = ClassifierConfig(data="digits", steps=4, validate_every=2, width=8, batch_size=32, threads=1)
+    threads = torch.get_num_threads()
+    folder = train_classifier(config, tmp_path_factory.mktemp("finished") / "run", progress=False).folder
+    torch.set_num_threads(threads)
+    return folder
+
+
+def another_graph(plain: dict[str, Any]) -> None:
+    null = random_connectome("degree-preserving", like=load_connectome("varshney2011"), seed=0)
+    plain["connectome"] = null.to_dict()
+
+
+def missing_weight(name: str) -> Callable[[dict[str, Any]], None]:
+    def remove(plain: dict[str, Any]) -> None:
+        del plain[name]["model.head.0.weight"]
+
+    return remove
+
+
+def larger_weight(plain: dict[str, Any]) -> None:
+    plain["state_dict"]["model.head.0.bias"] = torch.zeros(3)
+
+
+NO_WEIGHT = r"resume must be weights of the model it names, got .*last\.ckpt: Missing key.*head.0.weight.*; use the .*"
+DAMAGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "another graph": (
+        another_graph,
+        "resume must be a checkpoint whose weights belong to the graph in it, .*, got .*another graph; use the file .*",
+    ),
+    "no graph": (lambda plain: plain.update(connectome=None), "resume must be a checkpoint with a whole graph, got .*"),
+    "half a graph": (lambda plain: plain["connectome"].pop("names"), "resume must be a checkpoint with a whole .*"),
+    "a weight missing": (missing_weight("state_dict"), NO_WEIGHT),
+    "a weight not averaged missing": (missing_weight("current_model_state"), NO_WEIGHT),
+    "a weight of another shape": (larger_weight, "resume must be weights of the model it names, .*size mismatch .*"),
+    **{
+        f"no {name}": (
+            lambda plain, name=name: plain.pop(name),  # type: ignore[misc]
+            f"resume must be a checkpoint with {name}, got .*, which lacks it; use another checkpoint of the run, .*",
+        )
+        for name in ("optimizer_states", "lr_schedulers", "loops", "callbacks", "current_model_state")
+    },
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_what_cannot_be_resumed_is_said_in_one_line(
+    case: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage, message = DAMAGED[case]
+    folder = shutil.copytree(finished, tmp_path / "run")
+    plain = torch.load(folder / "last.ckpt", weights_only=True)
+    damage(plain)
+    torch.save(plain, folder / "last.ckpt")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert cli.main(["train", "digits-classifier", "--resume", str(folder)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(f"elegans-gnn: {message}", line), line
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_somebody_elses_file_among_the_weights_is_noticed_before_all_is_evaluated(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    (folder / "model" / "notes.txt").write_text("mine")
+    (folder / "summary.json").write_text("as it was")
+    assert cli.main(["train", "digits-classifier", "--resume", str(folder)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "folder must be one with a model and nothing besides, got" in line
+    assert "notes.txt" in line
+    assert (folder / "summary.json").read_text() == "as it was"
+    (folder / "model" / "notes.txt").unlink()
+    assert cli.main(["train", "digits-classifier", "--resume", str(folder), "--no-progress"]) == 0
+    again, first = (json.loads((place / "summary.json").read_text()) for place in (folder, finished))
+    assert again["test"] == first["test"]

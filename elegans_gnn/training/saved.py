@@ -1,0 +1,112 @@
+"""What a run's checkpoint file holds, and what has to fit before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from elegans_gnn.connectome import Connectome
+from elegans_gnn.datasets import DATA_SETS
+from elegans_gnn.errors import InvalidArgumentError, invalid, unknown_name
+from elegans_gnn.nn._edge_weights import wiring_hash
+from elegans_gnn.training.config import AutoencoderConfig, ClassifierConfig, TrainingConfig
+
+CONFIGS: dict[str, type[TrainingConfig]] = {"autoencoder": AutoencoderConfig, "classifier": ClassifierConfig}
+_AS_WRITTEN = "use the file as the run wrote it"
+_ANOTHER = "use another checkpoint of the run, or start it anew"
+
+
+def read_plain(path: Path, argument: str) -> dict[str, Any]:
+    """What a checkpoint file holds, as plain values and tensors.
+
+    Raises:
+        ValueError: the file cannot be read or is not a run's checkpoint; the message names it.
+    """
+    try:
+        plain: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    # A few bytes of junk make the unpickler raise almost anything.
+    except Exception as error:
+        said = str(error).strip().partition("\n")[0][:80] or type(error).__name__
+        raise invalid(argument, "a readable checkpoint", f"{path}, which is damaged ({said})", _ANOTHER) from error
+    wanted = {"hyper_parameters", "state_dict", "connectome", "global_step"}
+    if not isinstance(plain, dict) or not wanted <= plain.keys():
+        raise invalid(argument, "a checkpoint of a run", f"{path}, which holds something else", _ANOTHER)
+    return plain
+
+
+def config_in(plain: dict[str, Any]) -> TrainingConfig:
+    """The configuration inside a checkpoint."""
+    task = plain.get("task", "autoencoder")
+    if task not in CONFIGS:
+        raise unknown_name("task of the checkpoint", str(task), CONFIGS)
+    return CONFIGS[task].from_dict(plain["hyper_parameters"])
+
+
+def own_images_in(plain: dict[str, Any], config: TrainingConfig) -> bool:
+    """Whether the run was trained on images that were handed over, whatever name they bore."""
+    here = config.data in DATA_SETS or Path(config.data).is_dir()
+    return bool(plain.get("own_images", not here))
+
+
+def graph_in(plain: dict[str, Any], argument: str, path: Path) -> Connectome:
+    """The graph inside the checkpoint of a model that has one.
+
+    Raises:
+        ValueError: it is missing or damaged, or the weights belong to another one.
+    """
+    try:
+        graph = Connectome.from_dict(plain["connectome"])
+    except InvalidArgumentError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise invalid(argument, "a checkpoint with a whole graph", f"{path}: {error}", _AS_WRITTEN) from error
+    hashes = [value for key, value in _items(plain["state_dict"]) if key.endswith(".wiring")]
+    if any(not isinstance(value, Tensor) or not torch.equal(value, wiring_hash(graph)) for value in hashes):
+        expected = f"a checkpoint whose weights belong to the graph in it, {graph.name}"
+        raise invalid(argument, expected, f"{path}, where they belong to another graph", _AS_WRITTEN)
+    return graph
+
+
+def load_weights(target: nn.Module, state: Any, argument: str, path: Path) -> None:
+    """Put weights into a model, or say which do not fit.
+
+    Raises:
+        ValueError: some are missing, too many, or of another shape.
+    """
+    try:
+        target.load_state_dict(state)
+    except InvalidArgumentError:
+        raise
+    except (RuntimeError, TypeError) as error:
+        said = str(error).strip().splitlines()[-1].strip()[:160]
+        remedy = "use the library's version that wrote it"
+        raise invalid(argument, "weights of the model it names", f"{path}: {said}", remedy) from error
+
+
+def check_resumable(plain: dict[str, Any], path: Path) -> None:
+    """Refuse a checkpoint that has weights but lacks what training goes on with.
+
+    Raises:
+        ValueError: it does; the message names the first thing missing.
+    """
+    kinds = {"optimizer_states": list, "lr_schedulers": list, "loops": dict, "callbacks": dict}
+    if config_in(plain).ema:
+        kinds |= {"current_model_state": dict, "averaging_state": dict}
+    for name, kind in kinds.items():
+        if not isinstance(plain.get(name), kind) or not plain[name]:
+            raise invalid("resume", f"a checkpoint with {name}", f"{path}, which lacks it", _ANOTHER)
+
+
+def load_resumed(module: nn.Module, plain: dict[str, Any], path: Path) -> None:
+    """Put the weights to go on with into a module; the averaged ones have to fit, too."""
+    load_weights(module, plain["state_dict"], "resume", path)
+    if "current_model_state" in plain:
+        load_weights(module, plain["current_model_state"], "resume", path)
+
+
+def _items(state: Any) -> list[tuple[str, Any]]:
+    return [(str(key), value) for key, value in state.items()] if isinstance(state, Mapping) else []
