@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from elegans_gnn import __version__
 from elegans_gnn.commands import connectome, evaluate, models, predict, train
@@ -17,9 +18,16 @@ EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """Takes options as they are spelt: `--out` is not short for `--outputs`."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """All subcommands and their options."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="elegans-gnn",
         description="Networks wired like the nervous system of C. elegans: look at connectomes, train models.",
     )

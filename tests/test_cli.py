@@ -36,6 +36,13 @@ def _as_before() -> object:
         os.environ.pop("THP_MEM_ALLOC_ENABLE", None)
 
 
+def test_options_are_not_guessed_from_their_beginning(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["train", "digits-classifier", "--out", "somewhere"])
+    assert stopped.value.code == 2
+    assert "unrecognized arguments: --out somewhere" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [(), ("train",), TRAIN, ("train", "digits-classifier"), ("eval",), ("predict",)])
 def test_help_teaches(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
