@@ -78,7 +78,7 @@ def train_autoencoder(
         folder: the run folder to write: ``config.json``, ``best.ckpt``, ``last.ckpt``, ``metrics.csv``,
             ``tensorboard/``, ``summary.json``, ``model/``, ``reconstructions.png`` and, if the model has synapses,
             ``edge_weights.png``.
-        source: images instead of those the configuration names.
+        source: images instead of those the configuration names; a run that goes on needs them again.
         connectome: a graph instead of the one the configuration names.
         resume: go on from ``last.ckpt`` in the folder.
         progress: show a progress bar.
