@@ -27,7 +27,7 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """All subcommands and their options."""
-    parser = _Parser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="elegans-gnn",
         description="Networks wired like the nervous system of C. elegans: look at connectomes, train models.",
     )

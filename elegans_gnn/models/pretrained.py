@@ -5,7 +5,8 @@ config.json         format version, class, arguments, library version, name and 
 connectome.json     the graph in plain lists; absent for models without one
 
 A training run adds two small files: classes.json, the names of a classifier's classes, and training.json, the data set
-the model was trained on and, of the folded digits, the fold (``{"data": "digits", "fold": 2}``).
+the model was trained on and, of the folded digits, the fold (``{"data": "digits", "fold": 2}``); the latter is absent
+after a run on images that were handed over from Python.
 """
 
 from __future__ import annotations

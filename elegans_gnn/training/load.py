@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from elegans_gnn.connectome import Connectome, list_connectomes, load_connectome, read_connectome
+from elegans_gnn.connectome import Connectome, open_connectome
 from elegans_gnn.datasets import Images
 from elegans_gnn.errors import InvalidArgumentError, invalid, unknown_name
 from elegans_gnn.graphs import list_random_models, random_connectome
@@ -41,13 +41,9 @@ class Checkpoint:
 
 def graph_of(config: TrainingConfig) -> Connectome:
     """The wiring diagram a configuration names, by its name or its path, or the random graph drawn like it."""
-    path = Path(config.connectome)
-    named = config.connectome in list_connectomes() or not (path.exists() or path.suffix or len(path.parts) > 1)
-    if named and config.connectome not in list_connectomes():
-        raise unknown_name("connectome", config.connectome, list_connectomes())
     if config.graph != "original" and config.graph not in list_random_models():
         raise unknown_name("graph", config.graph, ("original", *list_random_models()))
-    graph = load_connectome(config.connectome) if named else read_connectome(path)
+    graph = open_connectome(config.connectome, argument="connectome")
     if config.graph == "original":
         return graph
     return random_connectome(config.graph, like=graph, seed=config.graph_seed)
