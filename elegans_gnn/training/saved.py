@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,10 @@ def graph_in(plain: dict[str, Any], argument: str, path: Path) -> Connectome:
     """The graph inside the checkpoint of a model that has one.
 
     Raises:
-        ValueError: it is missing or damaged, or the weights belong to another one.
+        ValueError: it is missing or damaged, or the weights belong to another one, or it is not the graph of the run
+            in whose folder the file lies.
     """
+    _check_folder(plain["hyper_parameters"], argument, path)
     try:
         graph = Connectome.from_dict(plain["connectome"])
     except InvalidArgumentError:
@@ -69,6 +72,25 @@ def graph_in(plain: dict[str, Any], argument: str, path: Path) -> Connectome:
         expected = f"a checkpoint whose weights belong to the graph in it, {graph.name}"
         raise invalid(argument, expected, f"{path}, where they belong to another graph", _AS_WRITTEN)
     return graph
+
+
+def _check_folder(settings: Mapping[str, Any], argument: str, path: Path) -> None:
+    """Refuse a whole checkpoint that was put into the folder of a run on another graph."""
+    try:
+        of_run = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # a checkpoint needs no folder of its own
+    names = ("connectome", "graph", "graph_seed")
+    if not isinstance(of_run, dict) or not all(name in of_run and name in settings for name in names):
+        return
+    ours, theirs = ([plain[name] for name in names] for plain in (of_run, settings))
+    if ours != theirs:
+        expected = f"a checkpoint of the run in {path.parent}, on {_called(*ours)}"
+        raise invalid(argument, expected, f"{path}, on {_called(*theirs)}", _ANOTHER)
+
+
+def _called(connectome: str, graph: str, seed: int) -> str:
+    return connectome if graph == "original" else f"{graph} (seed {seed}) drawn like {connectome}"
 
 
 def load_weights(target: nn.Module, state: Any, argument: str, path: Path) -> None:

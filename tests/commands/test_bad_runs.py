@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,14 @@ def other_graph(runs: SimpleNamespace, folder: Path) -> Path:
 def smaller_graph(runs: SimpleNamespace, folder: Path) -> Path:
     plain = torch.load(runs.classifier / "best.ckpt", weights_only=True)
     torch.save({**plain, "connectome": load_connectome("cook2020-pharynx").to_dict()}, folder / "best.ckpt")
+    return folder
+
+
+def another_runs(runs: SimpleNamespace, folder: Path) -> Path:
+    """A whole checkpoint in the folder of a run on another connectome."""
+    settings = json.loads((runs.classifier / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, "connectome": "white1986"}))
+    (folder / "best.ckpt").write_bytes((runs.classifier / "best.ckpt").read_bytes())
     return folder
 
 
@@ -52,6 +61,10 @@ RUNS: dict[str, tuple[Callable[[SimpleNamespace, Path], Path], str]] = {
     "nothing": (lambda runs, folder: folder, "RUN must be a run folder with best.ckpt, or a model folder, got .*"),
     "another graph": (other_graph, OTHER_GRAPH.format("varshney2011-.*")),
     "a graph of another size": (smaller_graph, OTHER_GRAPH.format("cook2020-pharynx")),
+    "another run's checkpoint": (
+        another_runs,
+        r"checkpoint must be a checkpoint of the run in .*, on white1986, got .*best\.ckpt, on varshney2011; use .*",
+    ),
     "a damaged checkpoint": (damaged, r"checkpoint must be a readable .*best\.ckpt, which is damaged .*"),
     "somebody else's": (foreign, r"checkpoint must be a checkpoint of a run, .*something else.*"),
     "half a model": (half_a_model, r"folder must be one with connectome\.json, got .*, which lacks it; .*"),

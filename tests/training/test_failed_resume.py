@@ -94,11 +94,20 @@ def larger_weight(plain: dict[str, Any]) -> None:
     plain["state_dict"]["model.head.0.bias"] = torch.zeros(3)
 
 
+def another_run(plain: dict[str, Any]) -> None:
+    plain["hyper_parameters"].update(graph="watts-strogatz", graph_seed=3)
+
+
 NO_WEIGHT = r"resume must be weights of the model it names, got .*last\.ckpt: Missing key.*head.0.weight.*; use the .*"
 DAMAGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "another graph": (
         another_graph,
         "resume must be a checkpoint whose weights belong to the graph in it, .*, got .*another graph; use the file .*",
+    ),
+    "another run's file": (
+        another_run,
+        r"resume must be a checkpoint of the run in .*/run, on varshney2011, got .*last\.ckpt, on watts-strogatz "
+        r"\(seed 3\) drawn like varshney2011; use another checkpoint of the run, .*",
     ),
     "no graph": (lambda plain: plain.update(connectome=None), "resume must be a checkpoint with a whole graph, got .*"),
     "half a graph": (lambda plain: plain["connectome"].pop("names"), "resume must be a checkpoint with a whole .*"),
