@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _NEURON_TEXT = ("roles", "classes", "sides", "transmitters", "sexes")
 _SELF_EXCLUDED = ("name", "source")
+# Default of columns whose length only __post_init__ knows; it leaves none of them as None.
+_FILLED_LATER: Any = None
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -79,11 +81,11 @@ class Connectome:
     kinds: NDArray[np.str_]
     counts: NDArray[np.int64]
     weights: NDArray[np.float64] | None = None
-    classes: NDArray[np.str_] = field(default=None)  # type: ignore[arg-type]  # filled in by __post_init__
-    sides: NDArray[np.str_] = field(default=None)  # type: ignore[arg-type]
-    transmitters: NDArray[np.str_] = field(default=None)  # type: ignore[arg-type]
-    sexes: NDArray[np.str_] = field(default=None)  # type: ignore[arg-type]
-    visit_rank: NDArray[np.int64] = field(default=None)  # type: ignore[arg-type]
+    classes: NDArray[np.str_] = _FILLED_LATER
+    sides: NDArray[np.str_] = _FILLED_LATER
+    transmitters: NDArray[np.str_] = _FILLED_LATER
+    sexes: NDArray[np.str_] = _FILLED_LATER
+    visit_rank: NDArray[np.int64] = _FILLED_LATER
     source: str = ""
 
     def __post_init__(self) -> None:

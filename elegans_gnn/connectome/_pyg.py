@@ -119,7 +119,9 @@ def from_pyg(data: Data | HeteroData, *, name: str | None = None, kind: str = "c
 
 def _value(store: Any, key: str, default: Any = None) -> Any:
     """`store.get` with the same meaning for every kind of PyG store."""
-    return store[key] if key in store else default  # noqa: SIM401
+    if key in store:
+        return store[key]
+    return default
 
 
 def _tensor(values: Any) -> torch.Tensor:

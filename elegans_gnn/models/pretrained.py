@@ -17,7 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -154,7 +154,7 @@ def from_pretrained(folder: Path | str, wanted: type[Model] | None = None) -> Mo
     weights = _weights(folder / WEIGHTS)
     model = _build(folder, build, graph, config["arguments"])
     _load(model, weights, folder / WEIGHTS)
-    return model.eval()  # type: ignore[return-value]  # the class was checked above
+    return cast(Model, model.eval())
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -95,7 +95,7 @@ class RecurrentCore(nn.Module):
         outputs: Neurons = "motor",
         keep: float = 0.5,
         calibrate: bool = True,
-        **conv: object,
+        **conv: Any,
     ) -> None:
         super().__init__()
         if not isinstance(steps, int) or steps < 1:
@@ -110,7 +110,7 @@ class RecurrentCore(nn.Module):
         self.connectome, self.steps, self.keep_init, self.calibrate = connectome, steps, keep, calibrate
         self.register_buffer("input_index", torch.from_numpy(sources), persistent=False)
         self.register_buffer("output_index", torch.from_numpy(targets), persistent=False)
-        self.conv = ConnectomeConv(connectome, channels, channels, **conv)  # type: ignore[arg-type]
+        self.conv = ConnectomeConv(connectome, channels, channels, **conv)
         self.keep = nn.Parameter(torch.empty(connectome.num_neurons))
         self.reset_parameters()
 

@@ -6,6 +6,7 @@ Contiguous tensors may also come in the shapes that `aggregate` takes: outputs t
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -62,7 +63,7 @@ def backward(
 
 
 def _call(
-    function: object,
+    function: Callable[[bytes], int],
     x: Tensor,
     grad: Tensor | None,
     weight: Tensor,
@@ -92,7 +93,7 @@ def _call(
         0 if grad_weight is None else grad_weight.data_ptr(),
         *[index.data_ptr() for index in graph],
     )  # fmt: skip
-    status = function(block)  # type: ignore[operator]
+    status = function(block)
     if status:
         raise RuntimeError(f"the native aggregation failed: {_STATUS[status]}")
 

@@ -156,6 +156,10 @@ class TrainingConfig:
             raise invalid("steps", f"a multiple of a number near validate_every={wanted}", steps, remedy)
         return min(near, key=lambda interval: (abs(interval - wanted), interval))
 
+    def model_arguments(self) -> dict[str, Any]:
+        """Keywords of the model after the connectome, as the task's own configuration knows them."""
+        raise NotImplementedError
+
     def core_arguments(self) -> dict[str, Any]:
         """Keywords of the core. Other cores than message passing are given only what differs from the defaults."""
         optional = ("activation", "norm", "signs")

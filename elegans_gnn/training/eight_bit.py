@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.training.metrics import EVALUATION_BATCH
@@ -38,15 +39,13 @@ class EightBitCode:
 
 
 @torch.no_grad()
-def eight_bit_reconstruction(
-    model: nn.Module, known: Float[Tensor, "image 1 height width"]
-) -> Callable[[Tensor], Tensor]:
+def eight_bit_reconstruction(model: Any, known: Float[Tensor, "image 1 height width"]) -> Callable[[Tensor], Tensor]:
     """A function from images to logits: `model` with its code rounded to eight bits a float.
 
     Args:
-        model: an autoencoder with `encode` and `decode`.
+        model: an autoencoder: anything with `encode` and `decode`.
         known: the images that set the range of each float: training and validation, never test.
     """
-    encode, decode = getattr(model, "encode"), getattr(model, "decode")  # noqa: B009
+    encode, decode = model.encode, model.decode
     rounded = EightBitCode(torch.cat([encode(batch) for batch in known.split(EVALUATION_BATCH)]))
     return lambda images: decode(rounded(encode(images)))

@@ -96,7 +96,7 @@ def build(config: TrainingConfig, graph: Connectome | None, shape: dict[str, int
         weights, classes = config.weights or None, shape["num_classes"]
         options = {"weights": weights, "frozen": config.frozen, "resize": config.resize, **config.core_arguments()}
         return attach_head(config.backbone, graph, classes, **options)
-    arguments = config.model_arguments()  # type: ignore[attr-defined]
+    arguments = config.model_arguments()
     if config.task == "classifier":
         return build_model("classifier", config.model, connectome=graph, **arguments, **shape)
     if config.model == "elegans":

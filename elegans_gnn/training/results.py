@@ -26,16 +26,13 @@ _SHOWN = 16
 
 
 @dataclass(frozen=True)
-class RunResult:
-    """What a reconstruction run came to.
+class Result:
+    """What a run came to.
 
     Args:
         folder: where everything was written.
-        model: the network with the best validation accuracy, averaged weights.
-        test, validation: the four figures by name.
-        test_8bit: the figures on the test images with the code rounded to eight bits a float.
-        pca: the same figures on the test images for PCA.
-        pca_components: as many as the code has floats, if there are so many pixels and training images.
+        model: the network with the best validation figure, averaged weights.
+        test, validation: the figures by name.
         parameters: number of parameters by part.
         seconds: of training, validation included.
         best_step: the step whose weights were chosen.
@@ -45,34 +42,31 @@ class RunResult:
     model: Any
     test: dict[str, float]
     validation: dict[str, float]
-    test_8bit: dict[str, float]
-    pca: dict[str, float]
-    pca_components: int
     parameters: dict[str, int]
     seconds: float
     best_step: int
 
 
 @dataclass(frozen=True)
-class ClassifierResult:
-    """What a classification run came to.
+class RunResult(Result):
+    """What a reconstruction run came to; its best network has the highest accuracy on validation images.
 
     Args:
-        folder: where everything was written.
-        model: the network with the smallest validation cross-entropy, averaged weights.
-        test, validation: accuracy and cross-entropy.
-        parameters: number of parameters by part.
-        seconds: of training, validation included.
-        best_step: the step whose weights were chosen.
+        test_8bit: the figures on the test images with the code rounded to eight bits a float.
+        pca: the same figures on the test images for PCA.
+        pca_components: as many as the code has floats, if there are so many pixels and training images.
+
+    The others are those of :class:`Result`.
     """
 
-    folder: Path
-    model: Any
-    test: dict[str, float]
-    validation: dict[str, float]
-    parameters: dict[str, int]
-    seconds: float
-    best_step: int
+    test_8bit: dict[str, float]
+    pca: dict[str, float]
+    pca_components: int
+
+
+@dataclass(frozen=True)
+class ClassifierResult(Result):
+    """What a classification run came to; its best network has the smallest cross-entropy on validation images."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +140,7 @@ def edge_weights_of(model: Any) -> Tensor | None:
     return weights.detach()
 
 
-def _complete(fitted: Fitted, result: RunResult | ClassifierResult, more: dict[str, Any]) -> None:
+def _complete(fitted: Fitted, result: Result, more: dict[str, Any]) -> None:
     model = result.model
     graph, weights = getattr(model, "connectome", None), edge_weights_of(model)
     if graph is not None and weights is not None:

@@ -54,9 +54,12 @@ def test_smoke_cuts_the_preset_alone(tmp_path: Path) -> None:
     config = task.configuration(None, in_file, {}, smoke=True)
     assert (config.steps, config.batch_size, config.validate_every) == (40, 32, 3)
     config = task.configuration("headline", in_file, {"steps": 12}, smoke=True)
-    assert (config.steps, config.seed, config.augment, config.encoder_width) == (12, 3, "strong", 16)  # type: ignore[attr-defined]
+    assert isinstance(config, AutoencoderConfig)
+    assert (config.steps, config.seed, config.augment, config.encoder_width) == (12, 3, "strong", 16)
     # What a recipe says of the connectome's model is no setting of a baseline.
-    assert task.configuration("smoke", {}, {"model": "mlp"}).encoder_width == 64  # type: ignore[attr-defined]
+    smoke = task.configuration("smoke", {}, {"model": "mlp"})
+    assert isinstance(smoke, AutoencoderConfig)
+    assert smoke.encoder_width == 64
     assert AutoencoderConfig(model="mlp").smoke().encoder_width == 64
     assert TASKS["cifar10-classifier"].configuration("headline", {}, {"backbone": "resnet18"}).width == 0
     assert TASKS["cifar10-classifier"].configuration("headline").width == 128
