@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from elegans_gnn._lazy import lazy_names
-
-__version__ = "0.1.0"
+from elegans_gnn._paths import __version__
 
 _HOME = {
     "Connectome": "connectome",

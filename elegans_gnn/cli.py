@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from elegans_gnn import __version__
+from elegans_gnn._paths import __version__
 from elegans_gnn.commands import connectome, evaluate, models, predict, train
 from elegans_gnn.errors import ConnectomeFormatError, DataUnavailableError, InvalidArgumentError, MissingExtraError
 

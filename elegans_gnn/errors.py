@@ -16,6 +16,7 @@ EXTRA_OF_MODULE = {
     "mlxtend": "train",
     "sklearn": "train",
     "tensorboard": "train",
+    "jsonargparse": "train",
     "yaml": "train",
     "matplotlib": "viz",
     "safetensors": "train",

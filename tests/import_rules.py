@@ -13,7 +13,7 @@ PACKAGE = "elegans_gnn"
 # Imports go upwards in this list only; components of one line do not know each other.
 LAYERS = (
     ("errors",),
-    ("_lazy", "_shapes"),
+    ("_lazy", "_paths", "_shapes", "_text"),
     ("connectome",),
     ("graphs",),
     ("sparse",),
@@ -43,7 +43,7 @@ FENCES = {
 }
 
 # These answer before torch has loaded: nothing heavy while the module itself is imported.
-LIGHT = ("__init__", "errors", "_lazy", "connectome", "graphs", "commands", "cli")
+LIGHT = ("__init__", "errors", "_lazy", "_paths", "_text", "connectome", "graphs", "commands", "cli")
 HEAVY = {"torch", "torch_geometric", "torchvision", "torchmetrics", "lightning", "matplotlib", "ray", "triton"}
 
 # Files that import by a name from a table: of the extras, of a package's own names, of the backends beside it.
@@ -143,7 +143,7 @@ def _order(importer: str, imported: str, item: Import) -> Iterator[str]:
     """What a layer may know of the others; knowing a type is knowing the layer, so type checking counts too."""
     if importer == "__init__":
         # The package itself names everything for type checkers and loads nothing but its own tool.
-        if item.at_run_time and imported != "_lazy":
+        if item.at_run_time and imported not in ("_lazy", "_paths"):
             yield f"the package imports {imported} when it is imported itself"
         return
     if imported == "" or imported == importer:

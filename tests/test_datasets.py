@@ -12,7 +12,7 @@ import pytest
 import torch
 from torchvision.datasets import MNIST, FashionMNIST
 
-from elegans_gnn.connectome._load import data_folder
+from elegans_gnn._paths import data_folder
 from elegans_gnn.datasets import ImageSource, ink, load_digits, load_images
 from elegans_gnn.errors import DataUnavailableError
 from tests.image_files import idx_bytes

@@ -30,7 +30,7 @@ import json, warnings
 from pathlib import Path
 import elegans_gnn
 from elegans_gnn.connectome import list_connectomes, list_layers, load_connectome
-from elegans_gnn.connectome._load import data_folder
+from elegans_gnn._paths import data_folder
 
 graphs = {name: load_connectome(name, layers=list_layers()).num_neurons for name in list_connectomes()}
 print(json.dumps({

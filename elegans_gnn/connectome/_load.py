@@ -6,21 +6,14 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from elegans_gnn._paths import data_folder
 from elegans_gnn.connectome._core import Connectome
 from elegans_gnn.connectome._csv import read_csv
 from elegans_gnn.errors import unknown_name
-
-
-def data_folder() -> Path:
-    """The folder of the tables: inside an installed package, or beside it in a source tree."""
-    package = Path(__file__).resolve().parent.parent
-    inside = package / "data"
-    return inside if inside.is_dir() else package.parent / "data"
 
 
 @cache

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elegans_gnn.connectome._load import data_folder
+from elegans_gnn._paths import data_folder
 from elegans_gnn.datasets._images import DIGITS, Images, ImageSource
 from elegans_gnn.errors import DataUnavailableError, invalid, require
 

@@ -22,7 +22,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
-from elegans_gnn import __version__
+from elegans_gnn._paths import __version__
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import InvalidArgumentError, invalid, require, unknown_name
 from elegans_gnn.models._base import ImageModel

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from elegans_gnn._paths import data_folder
 from elegans_gnn.connectome import (
     Connectome,
     load_connectome,
@@ -17,7 +18,6 @@ from elegans_gnn.connectome import (
     write_connectome,
     write_csv,
 )
-from elegans_gnn.connectome._load import data_folder
 from tests.connectome.strategies import connectomes
 
 EXAMPLES = settings(
