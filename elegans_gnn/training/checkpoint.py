@@ -1,24 +1,48 @@
-"""What a run's checkpoint file holds, and what has to fit before it is used."""
+"""What a run's checkpoint file holds, what has to fit before it is used, and the model in it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from elegans_gnn._text import read_json
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.datasets import DATA_SETS
 from elegans_gnn.errors import InvalidArgumentError, invalid, unknown_name
-from elegans_gnn.nn._edge_weights import wiring_hash
-from elegans_gnn.training.config import AutoencoderConfig, ClassifierConfig, TrainingConfig
+from elegans_gnn.nn import wiring_hash
+from elegans_gnn.training.folder import BEST, CONFIG, LAST
+from elegans_gnn.training.old_formats import settings_of
+from elegans_gnn.training.prepare import build, needs_graph
+from elegans_gnn.training.settings import CONFIGS, TrainingConfig
 
-CONFIGS: dict[str, type[TrainingConfig]] = {"autoencoder": AutoencoderConfig, "classifier": ClassifierConfig}
 _AS_WRITTEN = "use the file as the run wrote it"
 _ANOTHER = "use another checkpoint of the run, or start it anew"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run's file of weights, opened.
+
+    Args:
+        config: what the run was asked to do.
+        model: the network with its weights, ready to use.
+        shape: see :func:`build`.
+        classes: what a classifier's labels stand for.
+        step: optimiser steps done.
+        own_images: whether the images were handed over; `config.data.data` is then their name.
+    """
+
+    config: TrainingConfig
+    model: nn.Module
+    shape: dict[str, int]
+    classes: tuple[str, ...]
+    step: int
+    own_images: bool
 
 
 def read_plain(path: Path, argument: str) -> dict[str, Any]:
@@ -42,14 +66,15 @@ def read_plain(path: Path, argument: str) -> dict[str, Any]:
 def config_in(plain: dict[str, Any]) -> TrainingConfig:
     """The configuration inside a checkpoint."""
     task = plain.get("task", "autoencoder")
-    if task not in CONFIGS:
+    if not isinstance(task, str) or task not in CONFIGS:
         raise unknown_name("task of the checkpoint", str(task), CONFIGS)
-    return CONFIGS[task].from_dict(plain["hyper_parameters"])
+    settings = {**plain["hyper_parameters"], "format": plain.get("format", 1)}
+    return CONFIGS[task].from_dict(settings_of(settings, task, "checkpoint", "the checkpoint"))
 
 
 def own_images_in(plain: dict[str, Any], config: TrainingConfig) -> bool:
-    """Whether the run was trained on images that were handed over, whatever name they bore."""
-    here = config.data in DATA_SETS or Path(config.data).is_dir()
+    """Whether the run was trained on images that were handed over, whatever name they had."""
+    here = config.data.data in DATA_SETS or Path(config.data.data).is_dir()
     return bool(plain.get("own_images", not here))
 
 
@@ -77,8 +102,8 @@ def graph_in(plain: dict[str, Any], argument: str, path: Path) -> Connectome:
 def _check_folder(settings: Mapping[str, Any], argument: str, path: Path) -> None:
     """Refuse a whole checkpoint that was put into the folder of a run on another graph."""
     try:
-        of_run = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        of_run = read_json(path.parent / CONFIG, argument)
+    except InvalidArgumentError:
         return  # a checkpoint needs no folder of its own
     names = ("connectome", "graph", "graph_seed")
     if not isinstance(of_run, dict) or not all(name in of_run and name in settings for name in names):
@@ -116,7 +141,7 @@ def check_resumable(plain: dict[str, Any], path: Path) -> None:
         ValueError: it does; the message names the first thing missing.
     """
     kinds = {"optimizer_states": list, "lr_schedulers": list, "loops": dict, "callbacks": dict}
-    if config_in(plain).ema:
+    if config_in(plain).optim.ema:
         kinds |= {"current_model_state": dict, "averaging_state": dict}
     for name, kind in kinds.items():
         if not isinstance(plain.get(name), kind) or not plain[name]:
@@ -132,3 +157,47 @@ def load_resumed(module: nn.Module, plain: dict[str, Any], path: Path) -> None:
 
 def _items(state: Any) -> list[tuple[str, Any]]:
     return [(str(key), value) for key, value in state.items()] if isinstance(state, Mapping) else []
+
+
+def open_checkpoint(checkpoint: Path | str) -> Checkpoint:
+    """A checkpoint (or a run folder: its best one), with the graph it was trained on.
+
+    Raises:
+        ValueError: not a checkpoint, a damaged one, or weights that do not belong to their graph.
+    """
+    path = Path(checkpoint)
+    path = path / BEST if path.is_dir() else path
+    if not path.is_file():
+        raise invalid(
+            "checkpoint", "a checkpoint or a run folder", str(path), f"pass the path of {BEST} or {LAST}"
+        )
+    plain = read_plain(path, "checkpoint")
+    config = config_in(plain)
+    own_images = own_images_in(plain, config)
+    graph = graph_in(plain, "checkpoint", path) if needs_graph(config) else None
+    shape = plain.get("shape", {"in_channels": 1, "image_size": 28})
+    # The checkpoint brings the backbone's weights: none are fetched.
+    model = build(config.changed(weights=None) if config.model.backbone else config, graph, shape)
+    prefix = "model."
+    state = {key[len(prefix) :]: value for key, value in plain["state_dict"].items() if key.startswith(prefix)}
+    load_weights(model, state, "checkpoint", path)
+    classes, step = tuple(plain.get("classes", ())), int(plain["global_step"])
+    return Checkpoint(config, model.eval(), shape, classes, step, own_images)
+
+
+def load_autoencoder(checkpoint: Path | str) -> Any:
+    """The autoencoder of a checkpoint (or of a run folder: its best one), with the graph it was trained on."""
+    return _of_task(checkpoint, "autoencoder")
+
+
+def load_classifier(checkpoint: Path | str) -> Any:
+    """The classifier of a checkpoint (or of a run folder: its best one), with the graph it was trained on."""
+    return _of_task(checkpoint, "classifier")
+
+
+def _of_task(checkpoint: Path | str, task: str) -> nn.Module:
+    opened = open_checkpoint(checkpoint)
+    if opened.config.task != task:
+        remedy = f"load it with load_{opened.config.task}"
+        raise invalid("checkpoint", f"that of a run of the task {task}", opened.config.task, remedy)
+    return opened.model

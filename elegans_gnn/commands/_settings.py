@@ -1,0 +1,252 @@
+"""The tasks of `elegans-gnn train`, and their settings as options of the command line (through jsonargparse).
+
+Which settings there are, their types, ranges and help stand in :mod:`elegans_gnn.training.settings` and, for the options
+of models and cores, in the models' classes. Here they only get dashes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from elegans_gnn._text import read_yaml
+from elegans_gnn.datasets import DATA
+from elegans_gnn.errors import invalid, require, unknown_name
+from elegans_gnn.training.old_formats import OLD_NAMES, is_whole, settings_of, task_of
+from elegans_gnn.training.settings import CONFIGS, GROUPS, Model, TrainingConfig, declared, type_of
+
+if TYPE_CHECKING:
+    from elegans_gnn.models import Option
+
+FOLDER_DATA = "mnist5k"  # the data of the tasks that also take a folder with MNIST's files
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of the command.
+
+    Args:
+        config: class of its configuration.
+        data: the data set; of the family "mnist" another one can be chosen.
+        help: one line.
+    """
+
+    config: type[TrainingConfig]
+    data: str
+    help: str
+
+    @property
+    def chooses_data(self) -> bool:
+        """Whether other data of the same format can be chosen."""
+        return self.data == FOLDER_DATA
+
+    def fixed(self) -> tuple[str, ...]:
+        """Settings that make the task what it is and are no options."""
+        row = DATA[self.data]
+        idle = {"fold"} if not row.folds else {"data_dir"}
+        return tuple(declared(self.config.task).keys() & (idle if self.chooses_data else {"data", *idle}))
+
+    def takes(self, settings: Mapping[str, Any]) -> bool:
+        """Whether these are the settings of a run of this task."""
+        data = settings.get("data")
+        if task_of(settings) != self.config.task or not isinstance(data, str):
+            return False
+        return _own_task(data) is None if self.chooses_data else data == self.data
+
+    def check_data(self, settings: Mapping[str, Any], where: str = "") -> None:
+        """Refuse data that belong to another task.
+
+        Raises:
+            ValueError: the task that they belong to.
+        """
+        data = settings.get("data", self.data)
+        if not isinstance(data, str):
+            return  # refused by its type
+        if not self.chooses_data and data != self.data:
+            raise invalid(f"data{where}", repr(self.data), repr(data), "choose another task")
+        if self.chooses_data and _own_task(data):
+            expected = "mnist5k, mnist, fashion-mnist or a folder with MNIST's files"
+            raise invalid(f"data{where}", expected, repr(data), f"use the task {data}-classifier")
+
+    def configuration(
+        self,
+        preset: str | None,
+        in_file: Mapping[str, Any] | None = None,
+        given: Mapping[str, Any] | None = None,
+        *,
+        smoke: bool = False,
+    ) -> TrainingConfig:
+        """The settings of a preset (the demo's, if none is named), cut by `smoke`, changed by a file, then by options.
+
+        Raises:
+            ValueError: a setting that cannot be used, or data of another task.
+        """
+        chosen: dict[str, Any] = {"data": self.data, **(in_file or {}), **(given or {})}
+        if self.config.task == "classifier":
+            self.check_data(chosen)
+        make = self.config.smoke_preset if smoke else self.config.preset
+        return make("demo" if preset is None else preset, **chosen)
+
+
+def _own_task(data: str) -> str | None:
+    """The family of a data set that has a task of its own because its images differ from MNIST's."""
+    return DATA[data].family if data in DATA and DATA[data].family != DATA[FOLDER_DATA].family else None
+
+
+def _tasks() -> dict[str, Task]:
+    autoencoder, classifier = CONFIGS["autoencoder"], CONFIGS["classifier"]
+    tasks = {
+        "mnist-autoencoder": Task(autoencoder, FOLDER_DATA, "redraw 28 x 28 handwritten digits from a short code"),
+        "mnist-classifier": Task(classifier, FOLDER_DATA, "classify 28 x 28 handwritten digits"),
+    }
+    for name, row in DATA.items():
+        if name not in ("mnist5k", "mnist"):
+            tasks[f"{name}-classifier"] = Task(classifier, name, f"classify {row.title}")
+    return tasks
+
+
+TASKS = _tasks()
+
+
+class SettingsParser:
+    """The command line of one task.
+
+    Args:
+        name: of the task.
+        program: what comes before the options, such as ``elegans-gnn train mnist-autoencoder``.
+        epilog: what the help ends with.
+    """
+
+    def __init__(self, name: str, program: str, epilog: str) -> None:
+        self.task = TASKS[name]
+        self.settings = [name for name in declared(self.task.config.task) if name not in self.task.fixed()]
+        self.options = _options_of_all_models(self.task.config.task)
+        self.parser = _new_parser(program, f"{self.task.help[0].upper()}{self.task.help[1:]}.", epilog)
+        self._add_run_options()
+        usual = self.task.configuration(None).to_dict()
+        for group in GROUPS:
+            titled = self.parser.add_argument_group(group.__name__.lower(), (group.__doc__ or "").partition("\n")[0])
+            for item in fields(group):
+                if item.name in self.settings:
+                    _add(titled, item.name, type_of(item.name), f"{item.metadata['help']} (default: {usual[item.name]})")
+        titled = self.parser.add_argument_group("options of the model and its core", "each with what takes it")
+        for name, (option, takers) in self.options.items():
+            about = f"{option.help} [{', '.join(takers)}] (default: {_shown(option.default)})"
+            _add(titled, name, _type_of_option(option), about)
+
+    def parse(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
+        """The options that say where a run goes, and the settings that were given."""
+        found = dict(vars(self.parser.parse_args(list(arguments))))
+        names = [name for name in (*self.settings, *self.options) if name in found]
+        return argparse.Namespace(**{k: v for k, v in found.items() if k not in names}), {k: found[k] for k in names}
+
+    def read(self, path: Path) -> dict[str, Any]:
+        """The settings in a YAML (or JSON) file, each of its type.
+
+        Raises:
+            ValueError: no such file, no list of settings, or a setting the task does not have.
+        """
+        remedy = "write lines such as steps: 2000"
+        plain = read_yaml(path, "--config", remedy=remedy)
+        if not isinstance(plain, dict):
+            raise invalid("--config", "a file with one setting a line", f"{path}: {type(plain).__name__}", remedy)
+        if is_whole(plain):
+            plain = settings_of(plain, self.task.config.task, "--config", str(path))
+        known = (*declared(self.task.config.task), *self.options)
+        for name in plain:
+            if name not in (*known, *OLD_NAMES):
+                raise unknown_name(f"a setting in {path}", str(name), known)
+        self.task.check_data(plain, f" in {path}")
+        return {name: _from_file(name, value) for name, value in plain.items()}
+
+    def _add_run_options(self) -> None:
+        add = self.parser.add_argument
+        add("--runs", type=Path, default=Path("runs"), help="folder that holds the runs (default: runs)")
+        add("--name", type=str, default=None, help="name of the run; the first free number if not given")
+        add("--resume", type=Path, default=None, metavar="RUN", help="go on with an interrupted run's folder")
+        add("--preset", type=str, default=None, metavar="NAME", help="smoke, demo or headline (default: demo)")
+        add("--config", type=Path, default=None, metavar="FILE", help="a YAML file with settings, such as steps: 2000")
+        add("--smoke", action="store_true", help="the preset cut to a few small steps, to see that all works")
+        add("--no-progress", action="store_true", help="no progress bar")
+
+
+def _new_parser(program: str, description: str, epilog: str) -> Any:
+    base: Any = require("jsonargparse").ArgumentParser
+
+    class Parser(base):
+        """One line for a mistake, with the nearest option."""
+
+        def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+            unknown = re.match(r"unrecognized arguments: (--[^\s=]+)", message)
+            if unknown:
+                known = [option for action in self._actions for option in action.option_strings]
+                nearest = difflib.get_close_matches(unknown[1], known, n=1)
+                message += f"; did you mean {nearest[0]}?" if nearest else f"; see {self.prog} --help"
+            typed = re.match(r'Parser key "(\w+)":\s+Expected a <class \'(\w+)\'>\. Got value: (.*)', message, re.DOTALL)
+            if typed:
+                message = f"--{typed[1].replace('_', '-')} must be of type {typed[2]}, got {typed[3].strip()}"
+            self.exit(2, f"{self.format_usage()}{self.prog}: error: {message}\n")
+
+    return Parser(
+        prog=program,
+        usage=f"{program} [--OPTION VALUE ...]",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _add(parser: Any, name: str, kind: Any, text: str) -> None:
+    option = f"--{name.replace('_', '-')}"
+    text = text.replace("%", "%%")
+    if kind is bool:
+        parser.add_argument(option, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
+    else:
+        parser.add_argument(option, type=kind, metavar=name.upper(), default=argparse.SUPPRESS, help=text)
+
+
+def _options_of_all_models(task: str) -> dict[str, tuple[Option, list[str]]]:
+    """Every option that a model of the task or one of its cores takes, and the names of those that do."""
+    from elegans_gnn.models import CORES, MODELS, core_options
+    from elegans_gnn.training.model_options import options_of_choice, uses_connectome
+
+    choices = [Model(model=name) for name in MODELS[task]]
+    choices += [Model(backbone="backbone")] if task == "classifier" else []
+    found: dict[str, tuple[Option, list[str]]] = {}
+    for choice in choices:
+        for core in CORES if uses_connectome(task, choice) else ("",):
+            of_core = core_options(core) if core else ()
+            taken = options_of_choice(task, replace(choice, core=core or choice.core), declared(task))
+            for name, option in taken.items():
+                taker = core if option.name in of_core else choice.backbone or choice.model
+                takers = found.setdefault(name, (option, []))[1]
+                takers += [] if taker in takers else [taker]
+    return found
+
+
+def _type_of_option(option: Option) -> Any:
+    if option.optional and option.type is not str:
+
+        def value(text: str) -> Any:
+            return None if text == "none" else option.type(text)
+
+        return value
+    return option.type
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _from_file(name: str, value: Any) -> Any:
+    """A value as YAML gives it, as the setting's type wants it."""
+    kind = next((type_of(name) for config in CONFIGS.values() if name in declared(config.task)), None)
+    if kind is str and type(value) is int:
+        return str(value)  # precision: 32
+    return value
