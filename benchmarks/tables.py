@@ -123,7 +123,7 @@ def size_of(comparison: Comparison, row: str) -> tuple[int, int, float]:
     """Parameters, those that train, and million floating-point operations for one image."""
     from elegans_gnn.models.flops import count_flops
     from elegans_gnn.training import AutoencoderConfig, ClassifierConfig
-    from elegans_gnn.training.load import build, graph_of, needs_graph
+    from elegans_gnn.training.prepare import build, graph_of, needs_graph
 
     config_class = AutoencoderConfig if comparison.task == "autoencoder" else ClassifierConfig
     config = config_class.preset(**comparison.settings(row, 0))

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -56,7 +55,7 @@ def test_help_teaches(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[
         ("eval",): ["RUN", "--part", "validation", "--json"],
         ("predict",): ["IMAGES", "PNG", "CSV", "--out"],
         TRAIN: [
-            "--data",
+            "--data ",
             "no download",
             "--smoke",
             "--resume",
@@ -75,10 +74,11 @@ def test_every_setting_is_an_option_with_its_default(
     with pytest.raises(SystemExit):
         cli.main([*TRAIN, "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    for item in fields(AutoencoderConfig):
-        option = f"--{item.name.replace('_', '-')} "
-        assert option in text
-        assert f"(default: {item.default})" in text.partition(f" {option}{item.name.upper()} ")[2].split(" --")[0]
+    for name, value in AutoencoderConfig().resolved().settings().items():
+        option = f"--{name.replace('_', '-')}"
+        about = text.partition(f" {option} {name.upper()} ")[2] or text.partition(f" {option}, ")[2].partition(" ")[2]
+        assert about, name
+        assert f"(default: {'none' if value is None else value})" in about.split(" --")[0], name
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

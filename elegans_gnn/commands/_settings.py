@@ -128,7 +128,7 @@ class SettingsParser:
         self.options = _options_of_all_models(self.task.config.task)
         self.parser = _new_parser(program, f"{self.task.help[0].upper()}{self.task.help[1:]}.", epilog)
         self._add_run_options()
-        usual = self.task.configuration(None).to_dict()
+        usual = self.task.configuration(None).settings()
         for group in GROUPS:
             titled = self.parser.add_argument_group(group.__name__.lower(), (group.__doc__ or "").partition("\n")[0])
             for item in fields(group):
@@ -156,7 +156,7 @@ class SettingsParser:
         if not isinstance(plain, dict):
             raise invalid("--config", "a file with one setting a line", f"{path}: {type(plain).__name__}", remedy)
         if is_whole(plain):
-            plain = settings_of(plain, self.task.config.task, "--config", str(path))
+            plain = settings_of(plain, self.task.config.task)
         known = (*declared(self.task.config.task), *self.options)
         for name in plain:
             if name not in (*known, *OLD_NAMES):

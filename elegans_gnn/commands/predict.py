@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elegans_gnn.commands._table import print_table
 from elegans_gnn.commands.evaluate import RUN_HELP
 from elegans_gnn.errors import invalid
 
@@ -27,9 +27,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a trained model's answers to your own pictures",
         description="Name the class of each picture (classifiers), or redraw each from its code (autoencoders).\n\n"
         "IMAGES are PNG files of the size the model was trained on, with 8 bits a channel (grey: or 16), or CSV files\n"
-        "(.tsv: with tabs) with one picture a row, its pixels line by line as numbers from 0 to white. White is what\n"
-        "--white says; without it 1 in a file without larger numbers (one of 0 and 1 too), 255 in a file with numbers\n"
-        "above 16, and what lies between is refused. Digits are light on dark, as in the training images. Nothing\n"
+        "(.tsv: with tabs) with one picture a row, its pixels line by line as numbers from 0 to white. White is the\n"
+        "number that --white gives; without it, white is 1 in a file without larger numbers and 255 in a file with\n"
+        "numbers above 16; a file in between is refused. Digits are light on dark, as in the training images. Nothing\n"
         "that exists is overwritten.",
         epilog="examples:\n"
         "  elegans-gnn predict runs/mnist-classifier-001 one.png two.png           # a table on the screen\n"
@@ -85,7 +85,7 @@ def _size_of(opened: Run, options: argparse.Namespace) -> int:
     size: int | None = options.image_size
     if opened.size:
         if size not in (None, opened.size):
-            raise invalid("--image-size", f"{opened.size}, the size of this model's images", size, "leave it away")
+            raise invalid("--image-size", f"{opened.size}, the size of this model's images", size, "omit it")
         return opened.size
     if size is None:
         remedy = "pass --image-size, or give the run's folder, which knows it"
@@ -96,7 +96,7 @@ def _size_of(opened: Run, options: argparse.Namespace) -> int:
 
 
 def _channels_of(opened: Run) -> int:
-    """Channels of the model's images; 0 for a backbone that travelled alone and takes grey for three colours."""
+    """Channels of the model's images; 0 for a backbone that was saved without a run and takes grey for three colours."""
     from elegans_gnn.models import BackboneClassifier
 
     return 0 if opened.config is None and isinstance(opened.model, BackboneClassifier) else opened.channels
@@ -115,7 +115,7 @@ def _check_pictures(out: Path, count: int) -> None:
 
 @contextmanager
 def _writing(out: Path) -> Iterator[None]:
-    """What the file system refuses, in one line."""
+    """Turn what the file system refuses into one line."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         yield
@@ -146,16 +146,8 @@ def _classes(opened: Run, names: list[str], pixels: Tensor, out: Path | None) ->
         print(f"{len(rows)} rows in {out}")
         return 0
 
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table()
-    for heading, side in (("image", "left"), ("class", "left"), ("probability", "right")):
-        table.add_column(heading, justify="right" if side == "right" else "left")
-    for name, kind, share in rows:
-        table.add_row(Text(name), Text(kind), f"{share:.4f}")
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    cells = [(name, kind, f"{share:.4f}") for name, kind, share in rows]
+    print_table("", ("image", "class", "probability"), cells, numbers=(2,))
     return 0
 
 

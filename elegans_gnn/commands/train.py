@@ -19,7 +19,6 @@ from elegans_gnn.training.folder import (
     named_run_folder,
     new_run_folder,
 )
-from elegans_gnn.training.old_formats import settings_of
 from elegans_gnn.training.settings import TrainingConfig
 
 # Tells the processes that the first one starts which folder it chose.
@@ -115,5 +114,4 @@ def _config_of(folder: Path, name: str) -> TrainingConfig:
         raise invalid("--resume", f"a run of {name}", f"{folder}, one of {others[0]}", another)
     if not others:
         raise invalid("--resume", f"a run of {name}", f"{folder}, whose {CONFIG} has other settings", remedy)
-    config = TASKS[name].config
-    return config.from_dict(settings_of(plain, config.task, "--resume", str(path)))
+    return TASKS[name].config.from_dict(plain)

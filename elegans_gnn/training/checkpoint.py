@@ -16,7 +16,6 @@ from elegans_gnn.datasets import DATA_SETS
 from elegans_gnn.errors import InvalidArgumentError, invalid, unknown_name
 from elegans_gnn.nn import wiring_hash
 from elegans_gnn.training.folder import BEST, CONFIG, LAST
-from elegans_gnn.training.old_formats import settings_of
 from elegans_gnn.training.prepare import build, needs_graph
 from elegans_gnn.training.settings import CONFIGS, TrainingConfig
 
@@ -68,8 +67,7 @@ def config_in(plain: dict[str, Any]) -> TrainingConfig:
     task = plain.get("task", "autoencoder")
     if not isinstance(task, str) or task not in CONFIGS:
         raise unknown_name("task of the checkpoint", str(task), CONFIGS)
-    settings = {**plain["hyper_parameters"], "format": plain.get("format", 1)}
-    return CONFIGS[task].from_dict(settings_of(settings, task, "checkpoint", "the checkpoint"))
+    return CONFIGS[task].from_dict(plain["hyper_parameters"])
 
 
 def own_images_in(plain: dict[str, Any], config: TrainingConfig) -> bool:

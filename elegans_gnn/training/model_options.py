@@ -74,6 +74,12 @@ def setting_name(option: str, settings: Collection[str]) -> str:
     return CORE + option if option in settings else option
 
 
+def option_name(setting: str, settings: Collection[str]) -> str:
+    """The option that a setting stands for, the reverse of :func:`setting_name`."""
+    bare = setting.removeprefix(CORE)
+    return bare if bare in settings else setting
+
+
 def checked_options(
     task: str, choice: Choice, options: Mapping[str, Any], settings: Collection[str]
 ) -> dict[str, Any]:
@@ -94,9 +100,7 @@ def _not_taken(
 ) -> InvalidArgumentError:
     from elegans_gnn.models import CORES, core_options, models_with_option
 
-    option = name.removeprefix(CORE)
-    if option != name and option not in settings:
-        return unknown_name("setting", name, known)
+    option = option_name(name, settings)
     if uses_connectome(task, choice) and any(option in core_options(core) for core in CORES):
         return no_effect(name, value, f"core={choice.core}")
     if models_with_option(task, option):

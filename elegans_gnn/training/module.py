@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from elegans_gnn.errors import InvalidArgumentError, invalid
 from elegans_gnn.training.metrics import ClassificationMetrics, ReconstructionMetrics
-from elegans_gnn.training.old_formats import FORMAT
 from elegans_gnn.training.optim import MuonAdamW, exponential_average, parameter_groups, warmup_cosine
 from elegans_gnn.training.settings import Optim, TrainingConfig
 
@@ -112,7 +111,6 @@ class _TrainedModule(L.LightningModule):
         """Store the task, the shape and the graph beside the weights, as plain values."""
         graph = getattr(self.model, "connectome", None)
         checkpoint |= {
-            "format": FORMAT,
             "task": self.config.task,
             "shape": self.shape,
             "classes": list(self.classes),

@@ -34,7 +34,7 @@ def with_new_names(task: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in settings.items():
         new = names.get(name, name)
         if new != name:
-            warnings.warn(f"the setting {name} is now called {new}", DeprecationWarning, stacklevel=5)
+            warnings.warn(f"the setting {name} is now called {new}", DeprecationWarning, stacklevel=4)
         found[new] = value
     return found
 
@@ -49,17 +49,19 @@ def is_whole(plain: Mapping[str, Any]) -> bool:
     return "format" in plain or {"data", "keep", "core_steps", "nodes"} <= plain.keys()
 
 
-def settings_of(plain: Mapping[str, Any], task: str, argument: str, where: str) -> dict[str, Any]:
-    """The settings in a config.json or a checkpoint of any format.
+def settings_of(plain: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """The settings in a run's configuration of any format.
 
     Args:
-        plain: what the file holds, ``format`` included.
-        task: of the run.
-        argument, where: for the error message.
+        plain: as it was written, ``format`` included.
+        task: that the settings are wanted for.
 
     Raises:
-        ValueError: a format of a later release.
+        ValueError: a format of a later release, or another task.
     """
+    found_task = task_of(plain)
+    if found_task != task:
+        raise invalid("configuration", f"of the task {task}", f"one of {str(found_task)[:40]}", f"use that of a {task}")
     settings = dict(plain)
     found = settings.pop("format", 1)
     settings.pop("task", None)
@@ -67,7 +69,7 @@ def settings_of(plain: Mapping[str, Any], task: str, argument: str, where: str) 
         return settings
     if found != 1:
         remedy = "use the release that wrote it, or a later one"
-        raise invalid(argument, f"of format 1 to {FORMAT}", f"{where}, of format {str(found)[:20]}", remedy)
+        raise invalid("configuration", f"of format 1 to {FORMAT}", f"format {str(found)[:20]}", remedy)
     return _from_format_1(settings, task)
 
 

@@ -16,8 +16,8 @@ from elegans_gnn.errors import InvalidArgumentError, invalid
 from elegans_gnn.graphs import open_graph
 from elegans_gnn.models import attach_head, build_model, check_replaceable
 from elegans_gnn.training.folder import LAST, check_new
-from elegans_gnn.training.model_options import CORE, class_of, uses_connectome
-from elegans_gnn.training.settings import TrainingConfig, declared
+from elegans_gnn.training.model_options import class_of, uses_connectome
+from elegans_gnn.training.settings import TrainingConfig
 
 
 def check_start(config: TrainingConfig, folder: Path, resume: bool, first_process: bool) -> None:
@@ -56,8 +56,8 @@ def check_same_run(
     if own_images and source is None:
         remedy = "resume it in Python: train(config, folder, source=..., resume=True)"
         raise invalid("source", f"the images that the run in {folder} was started with", "none", remedy)
-    before = saved.to_dict()
-    changed = {name: value for name, value in config.to_dict().items() if before.get(name) != value}
+    before = saved.settings()
+    changed = {name: value for name, value in config.settings().items() if before.get(name) != value}
     if changed:
         was = {name: before.get(name) for name in changed}
         raise invalid("config", f"that of the interrupted run ({was})", changed, "resume with the run's config.json")
@@ -105,9 +105,7 @@ def build(config: TrainingConfig, graph: Connectome | None, shape: dict[str, int
         shape: ``in_channels`` and ``image_size`` of the images; for a classifier ``num_classes`` too.
     """
     chosen = config.model
-    keywords = {_keyword(name, config.task): value for name, value in chosen.options.items()}
-    if graph is not None:
-        keywords["core"] = chosen.core
+    keywords = config.model_keywords()
     if chosen.backbone:
         assert graph is not None
         return attach_head(chosen.backbone, graph, shape["num_classes"], **keywords)
@@ -125,12 +123,6 @@ def _wrong_images(shape: dict[str, int], channels: int, size: int) -> InvalidArg
     expected = f"of images with {channels} channel and {size} x {size} pixels"
     got = f"{shape['in_channels']} x {shape['image_size']} x {shape['image_size']}"
     return invalid("data", expected, got, "choose another data set")
-
-
-def _keyword(name: str, task: str) -> str:
-    """The keyword of the model's class for an option, see :func:`elegans_gnn.training.model_options.setting_name`."""
-    bare = name.removeprefix(CORE)
-    return bare if bare in declared(task) else name
 
 
 def try_backbone(config: TrainingConfig, model: nn.Module, images: Images) -> None:

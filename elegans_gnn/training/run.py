@@ -43,7 +43,6 @@ from elegans_gnn.training.folder import (
 )
 from elegans_gnn.training.last_checkpoint import LastCheckpoint
 from elegans_gnn.training.module import LOG_EVERY, MONITOR, MODULES, averaging
-from elegans_gnn.training.old_formats import FORMAT
 from elegans_gnn.training.prepare import (
     build,
     check_labels,
@@ -187,7 +186,7 @@ def _fit(
     keeper = LastCheckpoint(last, config.validation_interval)
     with new_folder(folder, last) if first_process and not resume else nullcontext():
         if first_process:
-            write_json(folder / CONFIG, {"format": FORMAT, "task": config.task, **config.to_dict()})
+            write_json(folder / CONFIG, config.to_dict())
         trainer = _trainer(config, folder, keeper, callbacks, progress, sync)
         _run(trainer, config, module, keeper, training, validation, resume)
     return FittedRun(folder, open_checkpoint(folder / BEST), training, validation, images.test, keeper.seconds)

@@ -22,9 +22,10 @@ from elegans_gnn.training.model_options import (
     idle_settings,
     model_chooser,
     no_effect,
+    option_name,
     options_of_choice,
 )
-from elegans_gnn.training.old_formats import with_new_names
+from elegans_gnn.training.old_formats import FORMAT, is_whole, settings_of, with_new_names
 from elegans_gnn.training.presets import AUTOENCODER, CLASSIFIER, Recipes
 
 CLASSIFIER_ONLY = "classifier"
@@ -222,7 +223,7 @@ class TrainingConfig:
             idle = _without_effect(item, chosen)
             if idle and chosen[name] != item.default:
                 raise no_effect(name, chosen[name], idle)
-        if chosen.get("fold") and not DATA[data_set_of(chosen["data"])].folds:
+        if chosen.get("fold") and chosen["data"] in DATA and not DATA[chosen["data"]].folds:
             raise no_effect("fold", chosen["fold"], f"data={chosen['data']}")
         if self.machine.precision == "16" and self.machine.accelerator == "cpu":
             raise invalid("precision", "32 or bf16 on the CPU", "16", "use precision=bf16, or accelerator=gpu")
@@ -258,6 +259,12 @@ class TrainingConfig:
         """The options that the model and its core take, by the name of their setting; imports torch."""
         return options_of_choice(self.task, self.model, list(declared(self.task)))
 
+    def model_keywords(self) -> dict[str, Any]:
+        """The keywords of the model's class that differ from its own defaults, after the connectome."""
+        known, core = declared(self.task), self.model.core
+        own = {} if core == known["core"].default else {"core": core}
+        return own | {option_name(name, known): value for name, value in self.model.options.items()}
+
     def changed(self, **settings: Any) -> Self:
         """A copy with other settings."""
         return type(self)(**{**self.given(), **settings})
@@ -265,28 +272,31 @@ class TrainingConfig:
     def given(self) -> dict[str, Any]:
         """The settings that differ from their defaults, and the options that were given, by name."""
         known = declared(self.task)
-        return {
-            name: value
-            for name, value in self.to_dict().items()
-            if name not in known or value != known[name].default
-        }
+        every = self.settings()
+        return {name: value for name, value in every.items() if name not in known or value != known[name].default}
 
     def resolved(self) -> Self:
         """The same configuration with every option of the model and its core written out; imports torch."""
         usual = {name: option.default for name, option in self.known_options().items()}
-        return self._made({**usual, **self.to_dict()}, {})
+        return self._made({**usual, **self.settings()}, {})
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values by name, as JSON and checkpoints hold them."""
+    def settings(self) -> dict[str, Any]:
+        """All settings and the options that were given, by name."""
         groups = [getattr(self, group.__name__.lower()) for group in GROUPS]
         every = {item.name: getattr(group, item.name) for group in groups for item in fields(group)}
         return {**{name: every[name] for name in declared(self.task)}, **self.model.options}
 
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON and checkpoints hold them, with the version of the format and the task."""
+        return {"format": FORMAT, "task": self.task, **self.settings()}
+
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
-        """Rebuild (and check) what :meth:`to_dict` wrote."""
+        """Rebuild (and check) what :meth:`to_dict` wrote, in this release or an earlier one."""
         if not isinstance(plain, Mapping):
             raise invalid("configuration", "settings by name", type(plain).__name__, "such as {'steps': 2000}")
+        if is_whole(plain):
+            plain = settings_of(plain, cls.task)
         return cls(**{str(name): value for name, value in plain.items()})
 
     @classmethod
@@ -312,7 +322,7 @@ class TrainingConfig:
 
     def smoke(self) -> Self:
         """The same run cut to seconds: every part is used, the figures mean nothing."""
-        return self._made({**self.given(), **self._smoke_cut(self.to_dict())}, {})
+        return self._made({**self.given(), **self._smoke_cut(self.settings())}, {})
 
     @classmethod
     def _smoke_cut(cls, chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -327,6 +337,7 @@ class TrainingConfig:
         return cls.recipes.get(family, cls.recipes[""])
 
 
+@dataclass(frozen=True, init=False)
 class AutoencoderConfig(TrainingConfig):
     """A reconstruction run, see :class:`TrainingConfig`."""
 
@@ -334,6 +345,7 @@ class AutoencoderConfig(TrainingConfig):
     recipes = AUTOENCODER
 
 
+@dataclass(frozen=True, init=False)
 class ClassifierConfig(TrainingConfig):
     """A classification run, see :class:`TrainingConfig`."""
 

@@ -9,7 +9,7 @@ import pytest
 
 from elegans_gnn import cli
 from elegans_gnn.models import LogisticRegression
-from elegans_gnn.training.seen import TrainedOn, check_unseen, read_training, write_training
+from elegans_gnn.training.provenance import TrainedOn, check_unseen, read_training, write_training
 
 
 @pytest.fixture

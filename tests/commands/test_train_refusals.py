@@ -12,10 +12,10 @@ import torch
 
 from elegans_gnn import cli
 from elegans_gnn.training import AutoencoderConfig, ClassifierConfig
-from elegans_gnn.training.saved import read_plain
+from elegans_gnn.training.checkpoint import read_plain
 
 AUTO, DIGITS, MNIST = "mnist-autoencoder", "digits-classifier", "mnist-classifier"
-IDLE = ".* must be .* beside {}, which makes no use of it, got .*; leave it away"
+IDLE = ".* has no effect with {}, got .*; omit it"
 
 
 @pytest.fixture
@@ -109,8 +109,8 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         [AUTO, "--resume", "runs/broken"],
         "--resume must be the folder of a run with a readable config.json, got runs/broken/config.json: Expecting .*",
     ),
-    "resume with other settings": ([AUTO, "--resume", "runs/old", "--seed", "1"], "--resume must be alone, .*"),
-    "resume under another name": ([AUTO, "--resume", "runs/old", "--name", "b"], "--resume must be alone, .*"),
+    "resume with other settings": ([AUTO, "--resume", "runs/old", "--seed", "1"], "--resume must be alone, got other options; omit them: .*"),
+    "resume under another name": ([AUTO, "--resume", "runs/old", "--name", "b"], "--resume must be alone, got other options; omit them: .*"),
     "above the runs": ([AUTO, "--name", ".."], "name must be a plain folder name, got '..'; .*"),
     "the runs themselves": ([AUTO, "--name", "."], "name must be a plain folder name, got '.'; .*"),
     "no name": ([AUTO, "--name", ""], "name must be a plain folder name, got ''; .*"),

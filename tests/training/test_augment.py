@@ -11,7 +11,7 @@ from torch import Tensor
 
 from elegans_gnn.datasets import Images, ImageSource, ink
 from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, TrainingBatches, TrainingConfig
-from elegans_gnn.training.augment import Augmentation, cut_out, mirrored, warped
+from elegans_gnn.training.batches import Augmentation, cut_out, mirrored, warped
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from elegans_gnn import load_connectome
 from elegans_gnn.datasets import ImageSource
 from elegans_gnn.errors import InvalidArgumentError
 from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, TrainingConfig, parameter_groups
-from elegans_gnn.training.load import build, graph_of, needs_graph, shape_of
+from elegans_gnn.training.prepare import build, graph_of, needs_graph, shape_of
 
 SHAPE = {"in_channels": 1, "image_size": 28, "num_classes": 10}
 
@@ -30,16 +29,16 @@ def test_the_headline_is_the_published_recipe() -> None:
     changed = {name: value for name, value in config.to_dict().items() if AutoencoderConfig().to_dict()[name] != value}
     assert changed == {"augment": "strong", "weight_decay": 0.1, "ema": 0.999, "steps": 8000, "validate_every": 400}
     assert config.validation_interval == 400
-    assert AutoencoderConfig.preset("headline", steps=800, seed=3) == replace(config, steps=800, seed=3)
+    assert AutoencoderConfig.preset("headline", steps=800, seed=3) == config.changed(steps=800, seed=3)
 
 
 @pytest.mark.parametrize("config_type", [AutoencoderConfig, ClassifierConfig])
 @pytest.mark.parametrize("data", ["mnist5k", "digits", "cifar10", "a/folder"])
 def test_every_data_set_has_every_preset(config_type: type[TrainingConfig], data: str) -> None:
     smoke, demo, headline = (config_type.preset(name, data=data) for name in ("smoke", "demo", "headline"))
-    assert {config.data for config in (smoke, demo, headline)} == {data}
-    assert smoke.steps <= 10 < demo.steps <= headline.steps
-    assert demo.smoke().steps == smoke.steps
+    assert {config.data.data for config in (smoke, demo, headline)} == {data}
+    assert smoke.optim.steps <= 10 < demo.optim.steps <= headline.optim.steps
+    assert demo.smoke().optim.steps == smoke.optim.steps
 
 
 def test_an_unknown_preset_is_refused_with_the_nearest_name() -> None:
@@ -85,9 +84,9 @@ def test_a_random_graph_is_drawn_like_the_connectome() -> None:
     assert drawn.num_edges == worm.num_edges
     assert drawn != worm
     assert graph_of(config) == drawn
-    assert graph_of(replace(config, graph_seed=5)) != drawn
+    assert graph_of(config.changed(graph_seed=5)) != drawn
     with pytest.raises(ValueError, match="watts-strogatz"):
-        graph_of(replace(config, graph="watts-strogatzz"))
+        graph_of(config.changed(graph="watts-strogatzz"))
 
 
 def parameters(model: Any, part: str = "") -> int:
@@ -115,9 +114,9 @@ def test_baselines_take_a_size_and_no_graph() -> None:
     assert not needs_graph(small)
     model = build(small, None, SHAPE)
     assert model.code_length == 9
-    assert parameters(model) < parameters(build(replace(small, width=64), None, SHAPE))
+    assert parameters(model) < parameters(build(small.changed(width=64), None, SHAPE))
     with pytest.raises(ValueError, match=r"model must be one of elegans, .*got 'mpl'; did you mean 'mlp'"):
-        needs_graph(replace(small, model="mpl"))
+        needs_graph(small.changed(model="mpl"))
 
 
 def test_without_muon_adamw_takes_every_matrix() -> None:

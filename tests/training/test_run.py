@@ -61,7 +61,7 @@ def test_writes_everything_and_the_checkpoint_gives_the_same_figures(few, tiny, 
 def test_same_seed_gives_the_same_result_to_the_last_digit(few, tiny, tmp_path):
     first = train_autoencoder(tiny, tmp_path / "a", source=few, progress=False)
     again = train_autoencoder(tiny, tmp_path / "b", source=few, progress=False)
-    other = train_autoencoder(dataclasses.replace(tiny, seed=1), tmp_path / "c", source=few, progress=False)
+    other = train_autoencoder(tiny.changed(seed=1), tmp_path / "c", source=few, progress=False)
     assert first.test == again.test
     assert same_weights(weights(first.folder), weights(again.folder))
     assert other.test != first.test
@@ -144,7 +144,7 @@ def test_a_run_on_a_graph_of_ones_own_is_recorded_and_resumed_on_that_graph(few,
     with pytest.raises(ValueError, match="connectome must be the graph of the run"):
         train_autoencoder(tiny, tmp_path / "part", connectome=null.merged(), resume=True, **options)
     with pytest.raises(ValueError, match="config must be that of the interrupted run .*'seed': 0.*got {'seed': 1}"):
-        train_autoencoder(dataclasses.replace(tiny, seed=1), tmp_path / "part", resume=True, **options)
+        train_autoencoder(tiny.changed(seed=1), tmp_path / "part", resume=True, **options)
     resumed = train_autoencoder(tiny, tmp_path / "part", resume=True, **options)
     assert resumed.model.connectome == null
     assert resumed.test == whole.test
@@ -161,7 +161,7 @@ def test_a_run_folder_may_be_moved_before_resuming(few, tiny, tmp_path):
 
 
 def test_code_longer_than_the_image_is_compared_with_what_pca_can_do(few, tiny, tmp_path):
-    result = train_autoencoder(dataclasses.replace(tiny, code=800), tmp_path / "run", source=few, progress=False)
+    result = train_autoencoder(tiny.changed(code=800), tmp_path / "run", source=few, progress=False)
     assert result.pca_components == 96
 
 
@@ -260,6 +260,6 @@ def test_a_checkpoint_that_is_none_is_refused(tmp_path):
 def test_checkpoints_hold_plain_data_only(few, tiny, tmp_path):
     train_autoencoder(tiny, tmp_path / "run", source=few, progress=False)
     plain = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
-    assert plain["hyper_parameters"] == dataclasses.replace(tiny, data="few").to_dict()
+    assert plain["hyper_parameters"] == tiny.changed(data="few").to_dict()
     assert isinstance(plain["connectome"], dict)
     assert np.array_equal(plain["connectome"]["names"][:2], ["ADAL", "ADAR"])
