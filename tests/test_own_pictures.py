@@ -31,7 +31,7 @@ def table(folder: Path, text: str, name: str = "a.csv") -> Path:
         ("0,0,0,65535", 65535, [0, 0, 0, 1]),
     ],
 )
-def test_white_is_given_or_beyond_doubt(numbers: str, white: float | None, shares: list[float], tmp_path: Path) -> None:
+def test_white_is_told_or_beyond_doubt(numbers: str, white: float | None, shares: list[float], tmp_path: Path) -> None:
     _, found = read_images([table(tmp_path, numbers)], 1, 2, white)
     assert torch.allclose(found.flatten(), torch.tensor(shares, dtype=torch.float32), atol=1e-6)
 
