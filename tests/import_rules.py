@@ -46,9 +46,9 @@ FENCES = {
 LIGHT = ("__init__", "errors", "_lazy", "_paths", "_text", "connectome", "graphs", "commands", "cli")
 HEAVY = {"torch", "torch_geometric", "torchvision", "torchmetrics", "lightning", "matplotlib", "ray", "triton"}
 
-# Files that import by a name from a table: of the extras, of a package's own names, of the backends beside it.
-DYNAMIC = ("errors.py", "_lazy.py", "ops/_backends.py")
-_BY_NAME = {"require", "import_module", "__import__"}
+# Files that import by a name from a table: of the extras, a package's own names, the data sets, the backends.
+DYNAMIC = ("errors.py", "_lazy.py", "datasets/_registry.py", "ops/_backends.py")
+_BY_NAME = {"require", "import_module", "__import__", "resolve_name"}
 
 
 class Import(NamedTuple):

@@ -1,4 +1,4 @@
-"""The statistics behind the tables of results, and that a broken-off comparison goes on where it stopped."""
+"""The statistics behind the tables of results, and that an interrupted comparison continues where it stopped."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def modules() -> Iterator[dict[str, ModuleType]]:
 
 
 def run_of(comparison: Any, row: str, seed: int, accuracy: float, **settings: Any) -> dict[str, Any]:
-    told = {**comparison.settings(row, seed), **settings}
-    return {"row": row, "settings": told, "test": {"accuracy": accuracy}, "training_seconds": 1.0}
+    used = {**comparison.settings(row, seed), **settings}
+    return {"row": row, "settings": used, "test": {"accuracy": accuracy}, "training_seconds": 1.0}
 
 
 def test_the_interval_is_that_of_a_paired_t_test(modules: dict[str, ModuleType]) -> None:
