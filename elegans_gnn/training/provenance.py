@@ -64,9 +64,9 @@ def check_unseen(seen: TrainedOn, name: str, fold: int, part: str) -> None:
     """
     why = may_overlap(seen.data, seen.fold, name, fold, part)
     if why and seen.data == name:
-        expected = f"{seen.fold}, the run's own, since the model was trained on images of the other folds"
-        raise invalid("--fold", expected, fold, "omit it")
+        raise invalid("--fold", f"{seen.fold}, the run's own, since {why}", fold, "omit it")
     if why:
-        remedy = f"use --data {seen.data}" if part == "test" else "use its test part"
+        free = may_overlap(seen.data, seen.fold, name, fold, "test") is None
+        remedy = "use its test part" if free else f"use --data {seen.data}"
         expected = f"images that a model trained on {seen.data} has not seen"
         raise invalid("--data", expected, f"{name}, {part}: {why}", remedy)
