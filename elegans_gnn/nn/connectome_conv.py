@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,14 @@ from torch.nn import functional as F
 from elegans_gnn import ops
 from elegans_gnn._shapes import Float
 from elegans_gnn.errors import invalid, unknown_name
-from elegans_gnn.nn._adjacency import GraphLike, to_adjacency
 from elegans_gnn.nn._edge_weights import GAP, EdgeWeights
-from elegans_gnn.nn._lesions import edge_numbers, silenced
-from elegans_gnn.nn._message_passing import MessagePassing
 from elegans_gnn.nn._units import NeuronUnit
-from elegans_gnn.sparse import SparseAdjacency
+from elegans_gnn.sparse import GraphLike, SparseAdjacency, to_adjacency
+
+with warnings.catch_warnings():
+    # PyG 2.8 scripts helpers while it is imported, and torch 2.14 warns about it: users cannot change that.
+    warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
+    from torch_geometric.nn import MessagePassing
 
 if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome
@@ -154,10 +157,10 @@ class ConnectomeConv(MessagePassing):
         Lesions add up until :meth:`heal`; the learned weights stay as they are.
         """
         silent = torch.from_numpy(self.connectome.index(neurons))
-        cut = edge_numbers(edges, self.adjacency.num_edges)
+        cut = _edge_numbers(edges, self.adjacency.num_edges)
         like = self.weights.theta
-        self.neuron_mask = silenced(self.neuron_mask, self.adjacency.num_neurons, silent, like)
-        self.edge_mask = silenced(self.edge_mask, self.adjacency.num_edges, cut, like)
+        self.neuron_mask = _silenced(self.neuron_mask, self.adjacency.num_neurons, silent, like)
+        self.edge_mask = _silenced(self.edge_mask, self.adjacency.num_edges, cut, like)
 
     def heal(self) -> None:
         """Undo all lesions."""
@@ -289,3 +292,24 @@ class ConnectomeConv(MessagePassing):
 def _spread(values: Tensor, like: Tensor) -> Tensor:
     """Values over the leading axes of another tensor, with axes of length 1 for its remaining ones."""
     return values.reshape(*values.shape, *[1] * (like.dim() - values.dim()))
+
+
+def _edge_numbers(edges: Iterable[int], count: int) -> Tensor:
+    """int64 numbers of the edges given by number or by a boolean mask [E]."""
+    chosen = edges if isinstance(edges, Tensor) else torch.as_tensor(np.asarray(list(edges)))
+    if chosen.dtype == torch.bool and chosen.shape == (count,):
+        return chosen.nonzero()[:, 0]
+    if not chosen.numel():
+        return torch.empty(0, dtype=torch.int64)
+    whole = not chosen.is_floating_point() and chosen.dtype != torch.bool and chosen.dim() == 1
+    if not whole or chosen.min() < 0 or chosen.max() >= count:
+        raise invalid("edges", f"edge numbers in 0..{count - 1} or a mask [{count}]", chosen.tolist(), "see edge_index")
+    return chosen.to(torch.int64)
+
+
+def _silenced(mask: Tensor | None, length: int, index: Tensor, like: Tensor) -> Tensor | None:
+    """The mask (1 intact, 0 silenced) with zeros at `index` too; None while nothing is silenced."""
+    if not index.numel():
+        return mask
+    whole = like.new_ones(length) if mask is None else mask
+    return whole.detach().index_fill(0, index.to(whole.device), 0.0)
