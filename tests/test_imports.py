@@ -222,7 +222,7 @@ def test_every_public_name_exists(name: str) -> None:
 
 
 def test_the_package_offers_its_parts_and_nothing_else() -> None:
-    for part in sorted(PARTS - {"cli", "commands", "_lazy", "_shapes"}):
+    for part in sorted(PARTS - {"cli", "commands", "_lazy", "_paths", "_shapes", "_text"}):
         assert getattr(elegans_gnn, part) is sys.modules[f"elegans_gnn.{part}"]
     with pytest.raises(AttributeError, match="module 'elegans_gnn' has no attribute 'connectomes'"):
         elegans_gnn.connectomes  # noqa: B018
