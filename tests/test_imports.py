@@ -33,6 +33,10 @@ def test_every_import_keeps_to_the_layers() -> None:
     assert breaches(FOLDER) == []
 
 
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circles(FOLDER) == []
+
+
 def test_every_part_of_the_package_has_a_place_in_the_order() -> None:
     assert RANK.keys() >= PARTS
 
