@@ -1,4 +1,4 @@
-"""Layers on a connectome."""
+"""Layers on a connectome: edge weights, neuron units, ConnectomeConv, the recurrent core, the tensor network."""
 
 from elegans_gnn.nn._edge_weights import EdgeWeights, tie_gap_junctions, transmitter_signs
 from elegans_gnn.nn._units import NeuronUnit
