@@ -4,22 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elegans_gnn.connectome._core import Connectome, plain_name
-from elegans_gnn.connectome._slip import LabelSlip, entry_keys, find_slip, undo
+from elegans_gnn.connectome._columns import NEURON_COLUMNS, Columns, Graph
+from elegans_gnn.connectome._slip import entry_keys, find_slip, undo
+from elegans_gnn.connectome._values import plain_name
 
-_ANNOTATIONS = ("classes", "sides", "transmitters", "sexes")
+# Compared in another way: neurons are matched by name, roles and the visiting order are reported by themselves.
+_ANNOTATIONS = tuple(place for place in NEURON_COLUMNS if place not in ("names", "roles", "visit_rank"))
 _SHOWN = 5
 
 Edge = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class ConnectomeDiff:
+class LabelSlip(Generic[Graph]):
+    """What a shift of names against the wiring would explain.
+
+    Attributes:
+        first, last: names at the ends of the run, in the row order of the graph that slipped.
+        neurons: length of the run.
+        shift: row i of the run carries the wiring of the name `shift` rows further on (the run taken as a ring).
+        common_before, common_after: entries that both graphs have, as labelled and with the slip undone.
+        roles_misplaced: neurons of the run whose label gives their wiring another role.
+        repaired: the graph with the slip undone.
+        after: its comparison with the other graph.
+    """
+
+    first: str
+    last: str
+    neurons: int
+    shift: int
+    common_before: int
+    common_after: int
+    roles_misplaced: int
+    repaired: Graph
+    after: ConnectomeDiff[Graph]
+
+
+@dataclass(frozen=True)
+class ConnectomeDiff(Generic[Graph]):
     """The differences between graphs `a` and `b`; neurons are matched by name, edges by (pre, post, kind).
 
     Attributes:
@@ -46,7 +73,7 @@ class ConnectomeDiff:
     edges_common: int
     counts: tuple[tuple[str, str, str, int, int], ...]
     weights: tuple[tuple[str, str, str, float | None, float | None], ...]
-    label_slip: LabelSlip | None
+    label_slip: LabelSlip[Graph] | None
 
     @property
     def identical(self) -> bool:
@@ -124,7 +151,7 @@ class ConnectomeDiff:
         return f"{title}: identical" if self.identical else "\n  ".join([title, *self.lines()])
 
 
-def diff(a: Connectome, b: Connectome) -> ConnectomeDiff:
+def diff(a: Graph, b: Graph) -> ConnectomeDiff[Graph]:
     """Compare two connectomes.
 
     Neurons are the same if their names are, or are without leading zeros (DD06 and DD6). Where the edges disagree,
@@ -139,7 +166,7 @@ def diff(a: Connectome, b: Connectome) -> ConnectomeDiff:
     return _compare(a, b, look_for_slip=True)
 
 
-def _compare(a: Connectome, b: Connectome, *, look_for_slip: bool) -> ConnectomeDiff:
+def _compare(a: Graph, b: Graph, *, look_for_slip: bool) -> ConnectomeDiff[Graph]:
     to_b = _matched(a, b)
     in_a = np.flatnonzero(to_b >= 0)
     in_b = to_b[in_a]
@@ -178,7 +205,7 @@ def _compare(a: Connectome, b: Connectome, *, look_for_slip: bool) -> Connectome
     )
 
 
-def _matched(a: Connectome, b: Connectome) -> NDArray[np.int64]:
+def _matched(a: Columns, b: Columns) -> NDArray[np.int64]:
     """[N of a] each neuron's index in b, -1 for none."""
     position = {name: row for row, name in enumerate(b.names.tolist())}
     exact = set(position) & set(a.names.tolist())
@@ -197,8 +224,8 @@ def _matched(a: Connectome, b: Connectome) -> NDArray[np.int64]:
 
 
 def _describe(
-    a: Connectome, b: Connectome, before: int, rows: NDArray[np.int64], start: int, stop: int, shift: int
-) -> LabelSlip:
+    a: Graph, b: Graph, before: int, rows: NDArray[np.int64], start: int, stop: int, shift: int
+) -> LabelSlip[Graph]:
     repaired = undo(a, rows)
     after = _compare(repaired, b, look_for_slip=False)
     return LabelSlip(
@@ -220,7 +247,7 @@ def _without(length: int, taken: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.flatnonzero(left)
 
 
-def _edges(graph: Connectome, entries: NDArray[np.int64]) -> tuple[Edge, ...]:
+def _edges(graph: Columns, entries: NDArray[np.int64]) -> tuple[Edge, ...]:
     names = graph.names
     columns = (names[graph.pre[entries]], names[graph.post[entries]], graph.kinds[entries])
     return tuple(zip(*(column.tolist() for column in columns), strict=True))
@@ -232,7 +259,7 @@ def _changed(names: NDArray[np.str_], old: NDArray[np.str_], new: NDArray[np.str
 
 
 def _value_changes(
-    a: Connectome, in_a: NDArray[np.int64], old: NDArray[Any] | None, in_b: NDArray[np.int64], new: NDArray[Any] | None
+    a: Columns, in_a: NDArray[np.int64], old: NDArray[Any] | None, in_b: NDArray[np.int64], new: NDArray[Any] | None
 ) -> tuple[tuple[Any, ...], ...]:
     if old is None and new is None:
         return ()
@@ -257,7 +284,7 @@ def _changes(title: str, changes: tuple[tuple[Any, ...], ...]) -> str:
     return line
 
 
-def _slip_lines(slip: LabelSlip) -> list[str]:
+def _slip_lines(slip: LabelSlip[Any]) -> list[str]:
     total = slip.repaired.num_edges
     away = f"{abs(slip.shift)} row{'s' * (abs(slip.shift) > 1)} further {'down' if slip.shift > 0 else 'up'}"
     return [

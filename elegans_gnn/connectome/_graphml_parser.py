@@ -152,7 +152,7 @@ class _Handler(ContentHandler):
     def _start_node(self, attrs: AttributesImpl) -> None:
         identifier = self._required(attrs, "node", "id")
         if identifier in self._position:
-            self._refuse(f"node {identifier!r} stands twice", "give every neuron one node")
+            self._refuse(f"node {identifier!r} appears twice", "give every neuron one node")
         self._position[identifier] = len(self._position)
         self._append("node")
 
