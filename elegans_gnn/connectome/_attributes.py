@@ -1,4 +1,4 @@
-"""One set of rules for graphs with named attributes: NetworkX, igraph and GraphML say the same thing in three ways."""
+"""One set of rules for graphs with named attributes: NetworkX, igraph and GraphML."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from elegans_gnn.connectome import _elegans_ai
 from elegans_gnn.connectome._columns import ENTRY_COLUMNS, NEURON_COLUMNS, Column, Columns, first_repeat, summed
 from elegans_gnn.errors import InvalidArgumentError, invalid, unknown_name
 
-# Attribute -> field and column; the neuron's name and the two ends of an edge have rules of their own.
-NODE_ATTRIBUTES = {c.attribute: (place, c) for place, c in NEURON_COLUMNS.items() if place != "names"}
-EDGE_ATTRIBUTES = {c.attribute: (place, c) for place, c in ENTRY_COLUMNS.items() if place not in ("pre", "post")}
+# The name of a neuron and the two ends of an edge have other rules.
+NODE_ATTRIBUTES = {column.attribute: column for column in NEURON_COLUMNS if column.field != "names"}
+EDGE_ATTRIBUTES = {column.attribute: column for column in ENTRY_COLUMNS if column.field not in ("pre", "post")}
 NAME_ATTRIBUTES = ("name", "label")
 ASSIGNABLE = ("name", *NODE_ATTRIBUTES, *EDGE_ATTRIBUTES)
 PARALLEL = ("refuse", "sum")
@@ -23,9 +23,9 @@ PARALLEL = ("refuse", "sum")
 
 @dataclass
 class AttributeTable:
-    """A graph as columns of attributes, None where a node or an edge lacks one.
+    """A graph as columns of attributes, None where a node or an edge has no value.
 
-    `refuse` builds the error for a row of ``"node"`` or ``"edge"``: a ValueError, or for a file one with the line.
+    `refuse` builds the error for a row of ``"node"`` or ``"edge"``; for a file, the error names the line.
     """
 
     ids: list[str]
@@ -51,9 +51,9 @@ def graph_refusal(title: str, ids: list[str], pre: list[int], post: list[int]) -
 
 def attributes_of(graph: Columns) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
     """The attributes that hold a connectome's columns, as plain Python values: of the nodes, of the edges."""
-    nodes = {attribute: getattr(graph, place).tolist() for attribute, (place, _) in NODE_ATTRIBUTES.items()}
-    columns = {attribute: getattr(graph, place) for attribute, (place, _) in EDGE_ATTRIBUTES.items()}
-    return nodes, {attribute: column.tolist() for attribute, column in columns.items() if column is not None}
+    nodes = {attribute: getattr(graph, column.field).tolist() for attribute, column in NODE_ATTRIBUTES.items()}
+    edges = {attribute: getattr(graph, column.field) for attribute, column in EDGE_ATTRIBUTES.items()}
+    return nodes, {attribute: values.tolist() for attribute, values in edges.items() if values is not None}
 
 
 def read_columns(
@@ -71,9 +71,7 @@ def read_columns(
         table = _decoded(table)
     _assign(table, attributes or {})
     names = _names(table)
-    neurons = {
-        place: _parsed(table, "node", column) for a, (place, column) in NODE_ATTRIBUTES.items() if a in table.nodes
-    }
+    neurons = {c.field: _parsed(table, "node", c) for c in NODE_ATTRIBUTES.values() if c.attribute in table.nodes}
     row, entries = _entries(table, kind)
     if parallel == "sum":
         entries = summed(entries)
@@ -154,11 +152,8 @@ def _entries(table: AttributeTable, kind: str | None) -> tuple[np.ndarray, dict[
     undirected = np.array(table.undirected, dtype=bool)
     back = np.flatnonzero(undirected & (pre != post))
     row = np.concatenate([np.arange(len(pre)), back])
-    given = {
-        place: np.array(_parsed(table, "edge", column))[row]
-        for a, (place, column) in EDGE_ATTRIBUTES.items()
-        if a in table.edges
-    }
+    present = [column for column in EDGE_ATTRIBUTES.values() if column.attribute in table.edges]
+    given = {column.field: np.array(_parsed(table, "edge", column))[row] for column in present}
     # What has no direction is by default what a gap junction is: one strength for both directions.
     fallback = np.where(undirected, kind or "gap", kind or "chemical")[row]
     kinds = given.get("kinds", np.full(len(row), "")).astype(np.str_)

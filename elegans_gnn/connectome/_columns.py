@@ -1,9 +1,9 @@
-"""The columns of a connectome: each is one row of a table with its names, its check, its parser and its default."""
+"""The columns of a connectome, as a table: one row says of a column its names, its check, its parser, its default."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -30,20 +30,21 @@ from elegans_gnn.connectome._values import (
 )
 from elegans_gnn.errors import invalid, unknown_name
 
-# Default of fields whose length only __post_init__ knows; it leaves none of them as None.
+# The default of columns whose length only __post_init__ knows; afterwards none of them is None.
 _FILLED_LATER: Any = None
 
 
 @dataclass(frozen=True)
 class Column:
-    """What one column is called outside of :class:`Columns`, and what it can hold.
+    """The names of one column and the values it can hold.
 
     Attributes:
         attribute: its name in CSV, NetworkX, igraph and GraphML.
-        check: makes the array out of (field name, values, length), or refuses them.
-        parse: makes one value out of what a file or a graph holds; a ValueError says why it cannot.
-        default: of a row without a value. None: all rows have a value or none has.
+        check: builds the array from (field name, values, length); a ValueError says what is wrong.
+        parse: reads one value of a file or a graph; a ValueError says what is wrong.
+        default: for rows without a value. None: either all rows have a value or none has.
         pyg: its name in PyG data.
+        field: its name in :class:`Columns`.
     """
 
     attribute: str
@@ -51,6 +52,7 @@ class Column:
     parse: Callable[[Any], Any]
     default: str | None
     pyg: str
+    field: str = ""
 
 
 def _neuron(
@@ -74,10 +76,10 @@ def _entry(
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Columns:
-    """The checked, read-only columns of a connectome, one row a neuron [N] or one row an entry [E].
+    """The checked, read-only columns of a connectome, with one row per neuron [N] or one row per entry [E].
 
-    This table is the one place that knows the columns: a further one of the neurons is one line here. The meaning of
-    each is explained at :class:`elegans_gnn.Connectome`, which adds what can be done with them.
+    To add a column, add one line here: every reader, writer and converter follows this table.
+    :class:`elegans_gnn.Connectome` explains each column and adds the operations.
     """
 
     name: str
@@ -100,17 +102,18 @@ class Columns:
     def __post_init__(self) -> None:
         size, edges = len(self.names), len(self.pre)
         checked: dict[str, NDArray[Any]] = {}
-        for place, column in NEURON_COLUMNS.items():
-            given = getattr(self, place)
+        for column in NEURON_COLUMNS:
+            given = getattr(self, column.field)
             if given is None:
                 given = np.arange(size) if column.default is None else np.full(size, column.default)
-            checked[place] = column.check(place, given, size)
-        for place, column in ENTRY_COLUMNS.items():
-            if getattr(self, place) is not None:
-                checked[place] = column.check(place, getattr(self, place), edges)
-        for place, values in checked.items():
+            checked[column.field] = column.check(column.field, given, size)
+        for column in ENTRY_COLUMNS:
+            given = getattr(self, column.field)
+            if given is not None:
+                checked[column.field] = column.check(column.field, given, edges)
+        for key, values in checked.items():
             values.flags.writeable = False
-            object.__setattr__(self, place, values)
+            object.__setattr__(self, key, values)
         _check_entries(self)
 
     @property
@@ -146,7 +149,7 @@ class Columns:
         return {str(name): row for row, name in enumerate(self.names)}
 
     def index(self, names: str | Iterable[str]) -> NDArray[np.int64]:
-        """Indices of neurons by name, in the order asked for; DD06 finds DD6 where no neuron is called DD06.
+        """Indices of neurons by name, in the given order; DD06 finds DD6 if no neuron is called DD06.
 
         Raises:
             ValueError: a name is unknown; the message names the nearest one.
@@ -162,23 +165,22 @@ class Columns:
 
 Graph = TypeVar("Graph", bound=Columns)
 
-# Field of Columns -> Column, in the order of the fields.
-NEURON_COLUMNS: dict[str, Column] = {
-    item.name: item.metadata["neuron"] for item in fields(Columns) if "neuron" in item.metadata
-}
-ENTRY_COLUMNS: dict[str, Column] = {
-    item.name: item.metadata["entry"] for item in fields(Columns) if "entry" in item.metadata
-}
+
+def _table(axis: str) -> tuple[Column, ...]:
+    return tuple(replace(item.metadata[axis], field=item.name) for item in fields(Columns) if axis in item.metadata)
+
+
+NEURON_COLUMNS, ENTRY_COLUMNS = _table("neuron"), _table("entry")
 
 
 def neuron_columns(graph: Columns) -> dict[str, NDArray[Any]]:
     """The columns with one row a neuron, by field."""
-    return {place: getattr(graph, place) for place in NEURON_COLUMNS}
+    return {column.field: getattr(graph, column.field) for column in NEURON_COLUMNS}
 
 
 def entry_columns(graph: Columns) -> dict[str, NDArray[Any] | None]:
     """The columns with one row an entry, by field; weights may be None."""
-    return {place: getattr(graph, place) for place in ENTRY_COLUMNS}
+    return {column.field: getattr(graph, column.field) for column in ENTRY_COLUMNS}
 
 
 def named_rows(graph: Columns, names: str | Iterable[str], argument: str) -> NDArray[np.int64]:
@@ -194,12 +196,12 @@ def named_rows(graph: Columns, names: str | Iterable[str], argument: str) -> NDA
 
 def take(columns: Mapping[str, NDArray[Any] | None], rows: Any) -> dict[str, Any]:
     """Some rows of each column (indices, a mask or a slice)."""
-    return {place: None if values is None else values[rows] for place, values in columns.items()}
+    return {key: None if values is None else values[rows] for key, values in columns.items()}
 
 
 def canonical_order(*keys: NDArray[Any]) -> NDArray[np.intp]:
-    """The order of entries, decided here alone: by pre, then post, then (if given) kind; equal ones stay in order."""
-    if not _falls(*keys).any():  # most files are in order, and looking is 10 times faster than sorting
+    """The one order of entries: by pre, then post, then (if given) kind; equal entries keep their order."""
+    if not _falls(*keys).any():  # most tables are in order, and checking is 10 times faster than sorting
         return np.arange(len(keys[0]))
     return np.lexsort(keys[::-1])
 
@@ -217,15 +219,15 @@ def first_repeat(*keys: NDArray[Any]) -> int | None:
 
 
 def summed(entries: Mapping[str, NDArray[Any] | None]) -> dict[str, Any]:
-    """One entry per (pre, post, kind), in canonical order: counts and weights of equal ones are added up."""
+    """One entry per (pre, post, kind), in canonical order, with the counts and weights of equal entries added up."""
     ordered = in_order(entries)
     new = _group_starts(*_keys(ordered))
     group = np.cumsum(new) - 1
     total = take(ordered, new)
-    for place in ("counts", "weights"):
-        if total[place] is not None:
-            total[place] = np.zeros_like(total[place])
-            np.add.at(total[place], group, ordered[place])
+    for key in ("counts", "weights"):
+        if total[key] is not None:
+            total[key] = np.zeros_like(total[key])
+            np.add.at(total[key], group, ordered[key])
     return total
 
 
@@ -234,14 +236,14 @@ def _keys(entries: Mapping[str, Any]) -> tuple[Any, Any, Any]:
 
 
 def _group_starts(*keys: NDArray[Any]) -> NDArray[np.bool_]:
-    """[E] of sorted entries: whether one differs from the entry before it."""
+    """[E] for sorted entries: whether an entry differs from the one before it."""
     new = np.ones(len(keys[0]), dtype=bool)
     new[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
     return new
 
 
 def _falls(*keys: NDArray[Any], or_equals: bool = False) -> NDArray[np.bool_]:
-    """[E - 1] whether an entry belongs before the one that precedes it, or, if asked, equals that one."""
+    """[E - 1] whether an entry sorts before the entry that precedes it (with `or_equals`, or equals it)."""
     last = keys[-1]
     falls: NDArray[np.bool_] = last[1:] <= last[:-1] if or_equals else last[1:] < last[:-1]
     for key in keys[-2::-1]:

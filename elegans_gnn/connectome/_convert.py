@@ -27,17 +27,17 @@ def from_networkx(
 ) -> Connectome:
     """A connectome from any NetworkX graph; the order of its nodes becomes the neuron axis.
 
-    A neuron is called what its attribute ``name``, else ``label`` says, where every node has one, else as its node.
-    Of the attributes, those that :func:`to_networkx` writes are read and all others passed over; ``weight`` becomes
-    the connectome's weights, ``count`` its counts (1 where no edge has one). Graphs with the attributes of the
-    published Elegans-AI file (``cell_name``, ``synapse_type``, ``weight`` as a number of synapses) are understood too.
+    The name of a neuron is its attribute ``name``, else ``label`` (if every node has one), else its node. The other
+    attributes that :func:`to_networkx` writes are read, and all further ones are ignored; ``weight`` becomes the
+    connectome's weights, ``count`` its counts (1 if no edge has one). Graphs with the attributes of the published
+    Elegans-AI file (``cell_name``, ``synapse_type``, ``weight`` as a number of synapses) are read too.
 
     Args:
         graph: Graph, DiGraph, MultiGraph or MultiDiGraph. An undirected edge becomes an entry in each direction.
-        name: title of the result; the graph's own if not given.
-        attributes: which of the graph's attributes fills one of ours, such as ``{"weight": "strength"}``;
-            ``{"role": None}`` leaves one out.
-        kind: the kind of edges that name none; by default ``chemical``, and ``gap`` for undirected edges.
+        name: title of the result; by default the graph's own.
+        attributes: where to read one of our attributes from, such as ``{"weight": "strength"}``; ``{"role": None}``
+            ignores one.
+        kind: the kind of edges without one; by default ``chemical``, and ``gap`` for undirected edges.
         parallel: ``"refuse"`` or ``"sum"`` several edges of one kind between the same two neurons.
 
     Raises:
@@ -57,21 +57,21 @@ def from_igraph(
 ) -> Connectome:
     """A connectome from any igraph graph; attributes, arguments and errors as in :func:`from_networkx`.
 
-    A vertex without ``name`` or ``label`` is called by its number.
+    The name of a vertex without ``name`` or ``label`` is its number.
     """
     options: dict[str, Any] = {"attributes": attributes, "kind": kind, "parallel": parallel}
     return Connectome.from_edges(**_igraph.read_columns(graph, name=name, **options))
 
 
 def from_pyg(data: Data | HeteroData, *, name: str | None = None, kind: str = "chemical") -> Connectome:
-    """A connectome from PyG `Data` or `HeteroData`, of :func:`to_pyg`, :func:`to_pyg_hetero` or anybody else's.
+    """A connectome from PyG `Data` or `HeteroData`, from :func:`to_pyg`, :func:`to_pyg_hetero` or elsewhere.
 
-    Neurons without ``names`` are called ``"0"``, ``"1"``, ...; roles default to unknown. ``edge_weight``, else a
-    one-column ``edge_attr``, becomes the weights; ``edge_count`` the counts (1 without).
+    Without ``names`` the neurons are ``"0"``, ``"1"``, ...; without ``role`` the roles are unknown. ``edge_weight``,
+    else an ``edge_attr`` with one column, becomes the weights, and ``edge_count`` the counts (default 1).
 
     Args:
         data: one node type; in `HeteroData` the relation names become the kinds.
-        name: title of the result; ``data.title`` if not given.
+        name: title of the result; by default ``data.title``.
         kind: the kind of edges in a `Data` without ``edge_kind``.
 
     Raises:
@@ -92,20 +92,20 @@ def from_scipy(
 ) -> Connectome:
     """A connectome from adjacency matrices [N, N] (any SciPy sparse format, or dense), rows presynaptic.
 
-    Every stored entry of a sparse matrix becomes a synapse entry, explicit zeros too; of a dense one every non-zero.
+    Every stored entry of a sparse matrix becomes an entry, stored zeros too; of a dense matrix, every non-zero.
 
     Args:
-        counts: a matrix of integers, or ``{kind: matrix}``. A matrix of measured strengths (floats that are no
-            integers) goes to ``weights``, with ``counts=None``.
-        weights: like ``counts``, with the same entries, or alone; counts are then 1.
+        counts: a matrix of integers, or ``{kind: matrix}``. Pass measured strengths (other floats) as ``weights``,
+            with ``counts=None``.
+        weights: like ``counts``, with the same entries; without ``counts`` all counts are 1.
         kind: the kind of a single matrix.
-        like: take name, neuron names, roles, classes and visit ranks from this connectome.
-        names: [N] neuron names; ``"0"``, ``"1"``, ... if neither is given.
+        like: take the name, the source and the columns of the neurons from this connectome.
+        names: [N] neuron names; by default those of `like`, else ``"0"``, ``"1"``, ....
         name: title of the result.
         columns: further columns of :class:`Connectome` (roles, classes, ..., visit_rank, source).
 
     Raises:
-        ValueError: matrices of unequal or non-square shape, counts that are no integers >= 0, weights that are not
+        ValueError: matrices of unequal or non-square shape, counts that are not integers >= 0, weights that are not
             finite, or counts and weights with different entries.
     """
     options: dict[str, Any] = {"weights": weights, "kind": kind, "like": like, "names": names, "name": name}

@@ -24,11 +24,10 @@ _SELF_EXCLUDED = ("name", "source")
 class Connectome(Columns):
     r"""A wiring diagram: neurons with their roles, and directed synapses with their kind and count.
 
-    The columns are NumPy arrays of equal length, read-only, one row a neuron [N] or one row a synapse entry [E].
-    An entry is an ordered pair (pre, post) of one kind with the number of synapses the source counted. A gap junction
-    has no direction and stands as two entries of equal count, (u, v) and (v, u); a gap junction of a neuron with itself
-    stands as one. Use :meth:`from_edges` to build one from names, :func:`elegans_gnn.load_connectome` for a published
-    one.
+    The columns are read-only NumPy arrays with one row per neuron [N] or one row per synapse entry [E]. An entry is an
+    ordered pair (pre, post) of one kind with the number of synapses that the source counted. A gap junction has no
+    direction: it is two entries of equal count, (u, v) and (v, u). A gap junction of a neuron with itself is one entry.
+    :meth:`from_edges` builds a connectome from names, :func:`elegans_gnn.load_connectome` loads a published one.
 
     Args:
         name: what the graph is called in tables and file names.
@@ -40,7 +39,7 @@ class Connectome(Columns):
         counts: [E] number of synapses, an integer >= 0.
         weights: [E] optional finite floats of a user's own graph.
         classes, sides, transmitters, sexes: [N] text, empty where unknown.
-        visit_rank: [N] the position of each neuron in the order in which a tensor network visits them.
+        visit_rank: [N] the position of each neuron in the order in which a tensor network visits the neurons.
         source: paper, DOI and licence of the data.
 
     Raises:
@@ -62,11 +61,11 @@ class Connectome(Columns):
         roles: str | ArrayLike = "unknown",
         **columns: Any,
     ) -> Connectome:
-        """Build a connectome from entries in any order; scalars stand for a whole column.
+        """Build a connectome from entries in any order; a scalar fills a whole column.
 
         Args:
             name: what the graph is called.
-            names: [N] neuron names, in the order wanted for the neuron axis.
+            names: [N] neuron names, in the order of the neuron axis.
             pre, post: [E] neuron names or indices.
             kinds, counts, weights: [E] or a scalar.
             roles: [N] or a scalar.
@@ -88,7 +87,7 @@ class Connectome(Columns):
         return cls(name=name, names=labels, roles=role, **in_order(entries), **columns)
 
     def subset(self, neurons: ArrayLike) -> Connectome:
-        """The induced graph on some neurons (indices or a mask [N]), in their present order, visit ranks closed up."""
+        """The induced graph on some neurons (indices or a mask [N]); neurons and visit ranks keep their order."""
         return _select.subset(self, np.asarray(neurons))
 
     def select(
@@ -99,7 +98,7 @@ class Connectome(Columns):
         names: Iterable[str] | None = None,
         component: str | None = None,
     ) -> Connectome:
-        """The part of the graph that meets all conditions given.
+        """The part of the graph that meets all given conditions.
 
         Args:
             roles: keep the neurons of these roles.
@@ -116,12 +115,12 @@ class Connectome(Columns):
     def relabel(self, order: ArrayLike) -> Connectome:
         """The same graph with its neuron axis permuted: neuron i of the result is neuron ``order[i]`` of this one.
 
-        Visit ranks travel with their neurons, so whatever depends on the visiting order is unchanged.
+        Each neuron keeps its visit rank, so the visiting order does not change.
         """
         return _select.relabel(self, np.asarray(order))
 
     def diff(self, other: Connectome) -> ConnectomeDiff[Connectome]:
-        """What differs from another connectome: neurons, roles, edges, counts, weights, slipped labels."""
+        """The differences from another connectome: neurons, roles, edges, counts, weights, slipped labels."""
         return diff(self, other)
 
     def rename(self, name: str) -> Connectome:
@@ -129,7 +128,7 @@ class Connectome(Columns):
         return replace(self, name=name)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists and strings, as checkpoints and JSON files hold it; :meth:`from_dict` reads it back."""
+        """Plain lists and strings, for checkpoints and JSON files; :meth:`from_dict` reads them back."""
         plain = {}
         for item in fields(self):
             value = getattr(self, item.name)
@@ -138,7 +137,7 @@ class Connectome(Columns):
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Connectome:
-        """Rebuild (and validate again) what :meth:`to_dict` wrote."""
+        """Rebuild, and check again, what :meth:`to_dict` wrote."""
         return cls(**plain)
 
     @cached_property
@@ -174,7 +173,7 @@ class Connectome(Columns):
 
 
 def _ends(argument: str, values: ArrayLike, labels: NDArray[np.str_]) -> NDArray[np.int64]:
-    """One end of each entry as indices, out of names or indices."""
+    """One end of each entry as indices, from names or indices."""
     array = np.asarray(values)
     if array.dtype.kind not in "US":
         return integer_column(argument, array, len(array))

@@ -25,10 +25,10 @@ from elegans_gnn.connectome._values import natural_key, parse_count
 from elegans_gnn.errors import ConnectomeFormatError, invalid
 
 Parser = Callable[[str], Any]
-_BY_ATTRIBUTE = {column.attribute: (place, column) for place, column in NEURON_COLUMNS.items()}
-# Attribute -> field and column; the bundled tables have the class before the role.
+_BY_ATTRIBUTE = {column.attribute: column for column in NEURON_COLUMNS}
+# The bundled tables have the class before the role.
 NEURON_FIELDS = {key: _BY_ATTRIBUTE[key] for key in dict.fromkeys(("name", "class", *_BY_ATTRIBUTE))}
-SYNAPSE_FIELDS = {column.attribute: (place, column) for place, column in ENTRY_COLUMNS.items()}
+SYNAPSE_FIELDS = {column.attribute: column for column in ENTRY_COLUMNS}
 _UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
 _BATCH = 256  # fewer rows than make the garbage collector walk a process that has torch loaded
 
@@ -47,13 +47,13 @@ def write_csv(connectome: Columns, neurons: str | os.PathLike[str], synapses: st
     ``visit_rank`` is written where it is not the order of the rows. The title and the source note are not written:
     they are arguments of :func:`read_csv`.
     """
-    rows = {key: getattr(connectome, place).tolist() for key, (place, _) in NEURON_FIELDS.items()}
+    rows = {key: getattr(connectome, column.field).tolist() for key, column in NEURON_FIELDS.items()}
     if rows["visit_rank"] == list(range(connectome.num_neurons)):
         del rows["visit_rank"]
     _write(neurons, rows)
-    entries = {key: getattr(connectome, place) for key, (place, _) in SYNAPSE_FIELDS.items()}
+    entries = {key: getattr(connectome, column.field) for key, column in SYNAPSE_FIELDS.items()}
     entries |= {end: connectome.names[entries[end]] for end in ("pre", "post")}
-    _write(synapses, {key: column.tolist() for key, column in entries.items() if column is not None})
+    _write(synapses, {key: values.tolist() for key, values in entries.items() if values is not None})
 
 
 def _write(path: str | os.PathLike[str], columns: Mapping[str, list[Any]]) -> None:
@@ -72,13 +72,13 @@ def _write(path: str | os.PathLike[str], columns: Mapping[str, list[Any]]) -> No
 
 def _read_neurons(path: Path, max_bytes: int) -> dict[str, Any]:
     with open_table(path, required=("name",), known=tuple(NEURON_FIELDS), max_bytes=max_bytes) as table:
-        values = table.read({field: (NEURON_FIELDS[field][1].parse, []) for field in table.fields})
+        values = table.read({field: (NEURON_FIELDS[field].parse, []) for field in table.fields})
         seen: set[str] = set()
         for row, label in enumerate(values["name"]):
             if label in seen:
                 raise table.error(row, f"neuron {label!r} appears twice", "give every neuron its own name")
             seen.add(label)
-    read = {NEURON_FIELDS[field][0]: np.array(column) for field, column in values.items()}
+    read = {NEURON_FIELDS[field].field: np.array(column) for field, column in values.items()}
     return read | {"names": np.array(values["name"], dtype=np.str_)}
 
 
@@ -115,7 +115,7 @@ def _read_synapses(
         "post": position.__getitem__,
         "kind": kind_of.__getitem__,
         "count": _Counts().__getitem__,
-        "weight": SYNAPSE_FIELDS["weight"][1].parse,
+        "weight": SYNAPSE_FIELDS["weight"].parse,
     }
     with open_table(path, required=("pre", "post"), known=tuple(SYNAPSE_FIELDS), max_bytes=max_bytes) as table:
         columns = table.read(

@@ -1,4 +1,4 @@
-"""What differs between two connectomes: neurons, roles, edges, counts, weights - and whether labels have slipped."""
+"""The differences between two connectomes: neurons, roles, edges, counts, weights, and slipped labels."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from elegans_gnn.connectome._columns import NEURON_COLUMNS, Columns, Graph
 from elegans_gnn.connectome._slip import entry_keys, find_slip, undo
 from elegans_gnn.connectome._values import plain_name
 
-# Compared in another way: neurons are matched by name, roles and the visiting order are reported by themselves.
-_ANNOTATIONS = tuple(place for place in NEURON_COLUMNS if place not in ("names", "roles", "visit_rank"))
+# Neurons are matched by name; roles and the visiting order have a report of their own.
+_ANNOTATIONS = tuple(c.field for c in NEURON_COLUMNS if c.field not in ("names", "roles", "visit_rank"))
 _SHOWN = 5
 
 Edge = tuple[str, str, str]
@@ -29,7 +29,7 @@ class LabelSlip(Generic[Graph]):
         neurons: length of the run.
         shift: row i of the run carries the wiring of the name `shift` rows further on (the run taken as a ring).
         common_before, common_after: entries that both graphs have, as labelled and with the slip undone.
-        roles_misplaced: neurons of the run whose label gives their wiring another role.
+        roles_misplaced: neurons of the run whose shifted name brings another role.
         repaired: the graph with the slip undone.
         after: its comparison with the other graph.
     """
@@ -54,12 +54,12 @@ class ConnectomeDiff(Generic[Graph]):
         neurons_only: names that only a has, names that only b has.
         roles: (neuron, role in a, role in b).
         annotations: (neuron, column, value in a, value in b) for class, side, transmitter and sex.
-        order_differs: whether the common neurons stand in another order on the neuron axis.
+        order_differs: whether the common neurons have another order on the neuron axis.
         visit_order_differs: whether they are visited in another order.
         edges_only: edges that only a has, edges that only b has, each (pre, post, kind).
         edges_common: how many edges both have.
         counts: (pre, post, kind, count in a, count in b) of common edges.
-        weights: the same of weights; None stands for a graph without weights.
+        weights: the same for weights; None for a graph without weights.
         label_slip: a shift of a run of a's names that explains most of the missing edges, if there is one.
     """
 
@@ -154,9 +154,9 @@ class ConnectomeDiff(Generic[Graph]):
 def diff(a: Graph, b: Graph) -> ConnectomeDiff[Graph]:
     """Compare two connectomes.
 
-    Neurons are the same if their names are, or are without leading zeros (DD06 and DD6). Where the edges disagree,
-    the rows of `a` are searched for a run of names shifted against the wiring, as in the GraphML of the worm that
-    circulates with names shifted by one row from DD6 on (graphs of up to 2,000 neurons).
+    Neurons are matched by name, also without leading zeros (DD06 and DD6). Where the edges disagree, the rows of `a`
+    are searched for a run of names that is shifted against the wiring (graphs of up to 2,000 neurons). The GraphML file
+    of the worm that is in circulation has such a shift, by one row from DD6 on.
 
     >>> from elegans_gnn import load_connectome
     >>> worm = load_connectome("varshney2011")
@@ -288,9 +288,9 @@ def _slip_lines(slip: LabelSlip[Any]) -> list[str]:
     total = slip.repaired.num_edges
     away = f"{abs(slip.shift)} row{'s' * (abs(slip.shift) > 1)} further {'down' if slip.shift > 0 else 'up'}"
     return [
-        f"LABEL SLIP: {slip.neurons} names, a ring from {slip.first} to {slip.last}, "
-        f"each on the wiring of the name {away}",
-        f"  edges in common: {slip.common_before:,} of {total:,} as labelled, {slip.common_after:,} once undone",
-        f"  roles on the wrong wiring: {slip.roles_misplaced}",
+        f"LABEL SLIP: {slip.neurons} names from {slip.first} to {slip.last} are shifted in a ring: "
+        f"each has the wiring of the name {away}",
+        f"  edges in common: {slip.common_before:,} of {total:,}, with the shift undone {slip.common_after:,}",
+        f"  misplaced roles: {slip.roles_misplaced}",
         *(f"  undone: {line}" for line in slip.after.edge_lines()),
     ]

@@ -61,7 +61,7 @@ def decode_edges(edges: Mapping[str, Column], refuse: Callable[[int, str, str], 
 def encode(
     names: Sequence[str], nodes: Mapping[str, Column], edges: Mapping[str, Column]
 ) -> tuple[dict[str, Column], dict[str, Column]]:
-    """Our attributes -> published ones, and ``elegans_gnn.*`` for each column that these alone would not give back."""
+    """Our attributes -> published ones, and ``elegans_gnn.*`` for each column that these cannot hold exactly."""
     short_role = {role: short for short, role in _ROLE_OF.items()}  # the later one wins: inter is NA, as published
     short_kind = {kind: short for short, kind in _KIND_OF.items()}
     out_nodes: dict[str, Column] = {
@@ -85,7 +85,7 @@ def encode(
 
 
 def _others(given: Mapping[str, Column], published: tuple[str, ...]) -> dict[str, Column]:
-    """Attributes that the published file does not have; a caller may assign them."""
+    """The attributes that the published file does not have; a caller may assign them."""
     return {key: column for key, column in given.items() if key not in published and not key.startswith(EXACT)}
 
 

@@ -31,14 +31,14 @@ def read_csv(
     source: str = "",
     max_bytes: int = MAX_BYTES,
 ) -> Connectome:
-    """Read a connectome from two tables (UTF-8, comma-separated, the first line naming the columns).
+    """Read a connectome from two CSV tables (UTF-8, separated by commas; the first line names the columns).
 
     Args:
-        neurons: file with the columns ``name`` and, optional, ``class``, ``role``, ``side``, ``transmitter``, ``sex``,
-            ``visit_rank``. Its order of rows becomes the order of the neuron axis. ``None``: the neurons are those
-            that the synapses name, in natural order.
-        synapses: file with the columns ``pre``, ``post`` and, optional, ``kind`` (default chemical), ``count``
-            (default 1) and ``weight``.
+        neurons: file with the column ``name`` and, optionally, ``class``, ``role``, ``side``, ``transmitter``,
+            ``sex`` and ``visit_rank``. The order of its rows is the order of the neuron axis. ``None``: the neurons
+            are those that the synapses name, in natural order.
+        synapses: file with the columns ``pre`` and ``post`` and, optionally, ``kind`` (default chemical), ``count``
+            (default 1; a whole number, 3 or 3.0) and ``weight``.
         name: title of the graph; the name of the folder if not given.
         source: paper, DOI, licence.
         max_bytes: refuse larger files before reading them.
@@ -62,15 +62,15 @@ def read_graphml(
 ) -> Connectome:
     """Read a connectome from GraphML; the order of the nodes becomes the neuron axis.
 
-    Two conventions are told apart by their attributes. *Plain*: the neuron's name in ``name``, else ``label``, else
-    the node id; ``role``, ``class``, ``side``, ``transmitter``, ``sex``, ``visit_rank``; edges with ``kind``,
-    ``count``, ``weight``, the latter becoming the connectome's weights. *Elegans-AI*, the file that the authors of
-    Elegans-AI publish: ``cell_name`` (DD06 is read as DD6), ``role`` S, M or NA (inter), ``synapse_type`` C or E, and
-    ``weight``, there a number of synapses, becoming the counts.
+    The attributes show which of two conventions a file follows. *Plain*: nodes have ``name``, else ``label``, else
+    the node id is the name; ``role``, ``class``, ``side``, ``transmitter``, ``sex``, ``visit_rank``; edges have
+    ``kind``, ``count`` and ``weight``, which becomes the connectome's weights. *Elegans-AI*, the file that the authors
+    of Elegans-AI publish: nodes have ``cell_name`` (DD06 is read as DD6) and ``role`` S, M or NA (inter); edges have
+    ``synapse_type`` C or E and ``weight``, a number of synapses, which becomes the counts.
 
     Args:
-        path: the file. Entities and external references are refused, nothing is fetched.
-        name: title of the result; by default what the file says, else the file's name.
+        path: the file. Entities and external references are refused; nothing is fetched.
+        name: title of the result; by default the title in the file, else the file's name.
         attributes, kind, parallel: as in :func:`from_networkx`.
         max_bytes: refuse larger files before reading them.
 
@@ -85,7 +85,7 @@ def read_graphml(
 def _built(path: str | os.PathLike[str], remedy: str, **columns: Any) -> Connectome:
     try:
         return Connectome.from_edges(**columns)
-    except ValueError as error:  # what no single row shows, such as a gap junction without its other direction
+    except ValueError as error:  # what no single row shows: a gap junction without its other direction
         raise ConnectomeFormatError(path, str(error), remedy) from error
 
 
@@ -107,7 +107,7 @@ def read_connectome(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES)
         return read_graphml(path, max_bytes=max_bytes)
     if path.suffix.lower() == ".csv":
         return read_csv(None, path, name=title_of(path), max_bytes=max_bytes)
-    remedy = f"name a {' or '.join(_XML)} file, a .csv edge list, or a folder with {NEURONS} and {SYNAPSES}"
+    remedy = f"pass a {' or '.join(_XML)} file, a .csv edge list, or a folder with {NEURONS} and {SYNAPSES}"
     raise ConnectomeFormatError(path, "neither GraphML nor CSV by its name", remedy)
 
 
@@ -116,11 +116,11 @@ def write_connectome(connectome: Connectome, path: str | os.PathLike[str], *, st
 
     Args:
         connectome: the graph to write.
-        path: the file, or the folder, which is made if it is missing.
-        style: of GraphML, see :func:`write_graphml`.
+        path: the file, or the folder, which is created if it is missing.
+        style: the GraphML style, see :func:`write_graphml`.
 
     Raises:
-        ValueError: the ending is of no known format.
+        ValueError: the ending belongs to no known format.
     """
     path = Path(path)
     if path.suffix.lower() in _XML:
@@ -140,13 +140,13 @@ def _index() -> dict[str, Any]:
 
 
 def dataset_table() -> dict[str, dict[str, Any]]:
-    """What `data/datasets.json` says of each connectome: paper, DOI, licence, counts, checksums."""
+    """Each bundled connectome in `data/datasets.json`: paper, DOI, licence, counts, checksums."""
     table: dict[str, dict[str, Any]] = _index()["datasets"]
     return table
 
 
 def layer_table() -> dict[str, dict[str, Any]]:
-    """What `data/datasets.json` says of each extrasynaptic layer."""
+    """Each bundled extrasynaptic layer in `data/datasets.json`."""
     table: dict[str, dict[str, Any]] = _index()["layers"]
     return table
 
@@ -162,15 +162,15 @@ def list_layers() -> tuple[str, ...]:
 
 
 def load_connectome(name: str, *, include_unwired: bool = False, layers: str | Iterable[str] = ()) -> Connectome:
-    """Load a published connectome.
+    """Load a published connectome that is bundled with the package.
 
     Args:
         name: one of :func:`list_connectomes`, such as ``"varshney2011"``.
         include_unwired: keep the neurons that the source lists but that have no synapse.
-        layers: extrasynaptic layers of :func:`list_layers` to add, each as a kind of its own, such as
-            ``"monoamine"``. Which neurons are kept is decided by the connectome's own synapses, before layers are
-            added: the neuron axis is the same with and without them, and a layer's entries count where both neurons
-            are kept. The layers describe the adult hermaphrodite.
+        layers: extrasynaptic layers of :func:`list_layers` to add, such as ``"monoamine"``; each becomes a further
+            kind. The neuron axis is the same with and without layers: the connectome's own synapses decide which
+            neurons are kept, and of a layer the entries between kept neurons are added. The layers describe the adult
+            hermaphrodite.
 
     Returns:
         The connectome in canonical order: neurons by natural order of their names, entries by (pre, post, kind).
@@ -200,10 +200,10 @@ def _with_layers(graph: Connectome, layers: list[str]) -> Connectome:
     parts = [entry_columns(graph)]
     for layer in layers:
         table = read_csv(None, data_folder() / "layers" / f"{layer}.csv")
-        place = np.full(table.num_neurons, -1)
+        row_of = np.full(table.num_neurons, -1)
         _, ours, theirs = np.intersect1d(graph.names, table.names, assume_unique=True, return_indices=True)
-        place[theirs] = ours
-        pre, post = place[table.pre], place[table.post]
+        row_of[theirs] = ours
+        pre, post = row_of[table.pre], row_of[table.post]
         moved = {"pre": pre, "post": post, "kinds": np.full(table.num_edges, layer)}
         parts.append(take(entry_columns(table) | moved, (pre >= 0) & (post >= 0)))
     entries = {key: np.concatenate([part[key] for part in parts]) for key in ("pre", "post", "kinds", "counts")}
@@ -222,16 +222,16 @@ def open_connectome(
     """A connectome by its name, or from a path.
 
     Args:
-        name: one of :func:`list_connectomes`, or else a path for :func:`read_connectome`: something that exists, or
-            that looks like a path by its ending or its folders.
-        include_unwired, layers: of a shipped connectome, see :func:`load_connectome`; of a file all neurons are kept,
-            and its entries are its own.
-        max_bytes: of a file, see :func:`read_connectome`.
-        argument: what `name` is called in error messages.
+        name: one of :func:`list_connectomes`, or a path for :func:`read_connectome`: anything that exists, has an
+            ending, or is inside a folder.
+        include_unwired, layers: for a bundled connectome, see :func:`load_connectome`. From a file all neurons are
+            read, and no layer can be added.
+        max_bytes: for a file, see :func:`read_connectome`.
+        argument: the name of this argument in error messages.
 
     Raises:
-        ValueError: neither a name nor a path, or layers beside a path.
-        ConnectomeFormatError: a file that cannot be read.
+        ValueError: neither a name nor a path, or layers for a file.
+        ConnectomeFormatError: the file cannot be read.
     """
     if name in list_connectomes():
         return load_connectome(name, include_unwired=include_unwired, layers=layers)
@@ -239,5 +239,5 @@ def open_connectome(
     if not (path.exists() or path.suffix or len(path.parts) > 1):
         raise unknown_name(argument, name, list_connectomes())
     if layers:
-        raise invalid("layers", "of a shipped connectome", f"the file {name}", "put their entries into the file")
+        raise invalid("layers", "used with a bundled connectome", f"the file {name}", "add their entries to the file")
     return read_connectome(path, max_bytes=max_bytes)

@@ -20,13 +20,13 @@ NEURON = "neuron"
 def to_pyg(connectome: Columns, *, dtype: torch.dtype | None = None) -> Data:
     """The connectome as PyG `Data`, edges in the connectome's order.
 
-    ``edge_index`` [2, E]; ``edge_kind`` [E], positions in the list ``kind_names``; ``edge_count`` [E]; where the
+    ``edge_index`` [2, E]; ``edge_kind`` [E], positions in the list ``kind_names``; ``edge_count`` [E]; if the
     connectome has weights, ``edge_weight`` [E]; ``role`` [N], positions in ``elegans_gnn.connectome.ROLES``;
     ``visit_rank`` [N]; ``names``, ``neuron_class``, ``side``, ``transmitter``, ``sex``: lists of N str.
 
     Args:
         connectome: the graph to convert.
-        dtype: of ``edge_weight``; float64 by default, which is exact. Layers in single precision want float32.
+        dtype: of ``edge_weight``; by default float64, which is exact. Layers in single precision need float32.
     """
     from torch_geometric.data import Data
 
@@ -45,7 +45,7 @@ def to_pyg(connectome: Columns, *, dtype: torch.dtype | None = None) -> Data:
 def to_pyg_hetero(connectome: Columns, *, dtype: torch.dtype | None = None) -> HeteroData:
     """The connectome as PyG `HeteroData`: node type ``neuron``, edge type ``(neuron, kind, neuron)`` for each kind.
 
-    Stores hold what :func:`to_pyg` puts into its `Data`.
+    The stores have the entries of the `Data` of :func:`to_pyg`.
     """
     from torch_geometric.data import HeteroData
 
@@ -73,7 +73,7 @@ def read_columns(data: Data | HeteroData, *, name: str | None = None, kind: str 
         raise invalid("data", "of known size", "no num_nodes", "set data.num_nodes")
     parts = [_entries_of(store, kinds) for kinds, store in entries]
     merged: dict[str, Any] = {}
-    for key in ENTRY_COLUMNS:
+    for key in (column.field for column in ENTRY_COLUMNS):
         given = [part[key] for part in parts if part[key] is not None]
         if given and len(given) < len(parts):
             raise invalid(f"edge {key}", "given for every edge type or for none", "some", "fill the others in")
@@ -81,7 +81,7 @@ def read_columns(data: Data | HeteroData, *, name: str | None = None, kind: str 
             merged[key] = np.concatenate(given)
     if not parts:
         merged = {"pre": np.empty(0, dtype=np.int64), "post": np.empty(0, dtype=np.int64)}
-    columns = {place: _plain(nodes[column.pyg]) for place, column in NEURON_COLUMNS.items() if column.pyg in nodes}
+    columns = {column.field: _plain(nodes[column.pyg]) for column in NEURON_COLUMNS if column.pyg in nodes}
     if "roles" in columns:
         columns["roles"] = _roles(columns["roles"])
     return {
@@ -114,9 +114,9 @@ def _plain(values: Any) -> Any:
 def _neuron_values(connectome: Columns) -> dict[str, Any]:
     """What the stores hold: numbers as tensors, text as lists, roles as their positions in ROLES."""
     values: dict[str, Any] = {"num_nodes": connectome.num_neurons}
-    for place, column in NEURON_COLUMNS.items():
-        array = getattr(connectome, place)
-        if place == "roles":
+    for column in NEURON_COLUMNS:
+        array = getattr(connectome, column.field)
+        if column.field == "roles":
             array = np.array([ROLES.index(role) for role in array.tolist()], dtype=np.int64)
         values[column.pyg] = array.tolist() if array.dtype.kind == "U" else _tensor(array)
     return values

@@ -64,7 +64,7 @@ def read_columns(
     for argument, table in given.items():
         if table is None:
             continue
-        same = [np.array_equal(table[1][place], entries[place]) for place in ("pre", "post", "kinds")]
+        same = [np.array_equal(table[1][key], entries[key]) for key in ("pre", "post", "kinds")]
         if table[0] != size or not all(same):
             raise invalid("weights", "a matrix with the entries of counts", "other entries", "store zeros explicitly")
         entries[argument] = table[1]["values"]

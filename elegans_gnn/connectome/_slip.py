@@ -1,4 +1,4 @@
-"""Label slips: a run of names that stands a few rows off against the wiring, as after a row lost in a spreadsheet."""
+"""Label slips: a run of names that is shifted by a few rows against the wiring, as after a row lost in a table."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def find_slip(
 ) -> tuple[NDArray[np.int64], int, int, int] | None:
     """The run of rows and the shift that explain most of the entries missing from the other graph.
 
-    Every run [start, stop) is scored at once: an entry counts if the other graph has it with those of its two ends
-    that lie in the run shifted. In the plane of (start, stop) each case is a rectangle, so the scores of all runs are
-    a 2-D cumulative sum.
+    All runs [start, stop) are scored at once. The ends of an entry that lie in the run are shifted, and the entry
+    counts if the other graph then has it. In the plane of (start, stop) each case is a rectangle, so the scores of all
+    runs are a 2-D cumulative sum.
 
     Args:
         graph: the graph that may have slipped, N neurons and E entries.
         to_other: [N] each neuron's index in the other graph, -1 where it has none.
         kind_code: [E] code of each entry's kind.
         other_keys: the other graph's entries as sorted keys, see :func:`entry_keys`.
-        base: what the keys were made with.
+        base: the `base` of these keys.
 
     Returns:
-        The row whose name belongs to each row's wiring [N], the start and stop of the run, and the shift; None
-        without one that explains at least half of what is missing.
+        The row whose name belongs to each row's wiring [N], the start and stop of the run, and the shift. None if no
+        shift explains at least half of what is missing.
     """
     size = graph.num_neurons
     if not 2 <= size <= _MOST_NEURONS:
@@ -55,7 +55,7 @@ def find_slip(
         promising.append((int(scores.max()), shift, start, stop))
     best: tuple[int, int, int, int, int] | None = None
     for _, shift, start, stop in sorted(promising, reverse=True)[:2]:
-        # The scores leave out the rows that wrap around, so the ends are settled by trying.
+        # The scores leave out the rows that wrap around, so the exact ends are found by trial.
         slack = abs(shift) + 1
         for first in range(max(0, start - slack), min(size, start + slack + 1)):
             for last in range(max(first + 2, stop - slack), min(size, stop + slack) + 1):

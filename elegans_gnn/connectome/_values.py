@@ -1,4 +1,4 @@
-"""What a value of a connectome may be: parsers of single values from files and graphs, checks of whole arrays."""
+"""The values of a connectome: parsers for single values of files and graphs, and checks of whole arrays."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ def parse_weight(value: Any) -> float:
 
 
 def text_column(argument: str, values: ArrayLike, length: int) -> NDArray[np.str_]:
-    """Any text."""
+    """Text of any kind."""
     array = np.array(values, dtype=np.str_)
     _check_length(argument, array, length)
     return array
 
 
 def name_column(argument: str, values: ArrayLike, length: int) -> NDArray[np.str_]:
-    """Unique names, none empty."""
+    """Unique names, never empty."""
     names = text_column(argument, values, length)
     if (names == "").any():
         raise invalid(argument, "non-empty", f"'' at row {int(np.flatnonzero(names == '')[0])}", "name every neuron")
@@ -102,10 +102,10 @@ def role_column(argument: str, values: ArrayLike, length: int) -> NDArray[np.str
 
 
 def kind_column(argument: str, values: ArrayLike, length: int) -> NDArray[np.str_]:
-    """Text, none empty."""
+    """Text, never empty."""
     kinds = text_column(argument, values, length)
     if (kinds == "").any():
-        raise invalid(argument, "non-empty", "''", "say chemical or gap for each entry")
+        raise invalid(argument, "non-empty", "''", "name a kind such as chemical or gap for each entry")
     return kinds
 
 
@@ -133,7 +133,7 @@ def rank_column(argument: str, values: ArrayLike, length: int) -> NDArray[np.int
     """Each of 0 .. length - 1 once."""
     ranks = integer_column(argument, values, length)
     if not np.array_equal(np.sort(ranks), np.arange(length)):
-        raise invalid(argument, f"a permutation of 0..{length - 1}", "another", "rank each neuron once")
+        raise invalid(argument, f"a permutation of 0..{length - 1}", "other values", "rank each neuron once")
     return ranks
 
 

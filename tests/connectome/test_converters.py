@@ -29,7 +29,7 @@ EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=[Healt
 
 
 def neuron_columns(graph: Connectome) -> dict[str, np.ndarray]:
-    return {column: getattr(graph, column) for column in NEURON_COLUMNS if column != "names"}
+    return {column.field: getattr(graph, column.field) for column in NEURON_COLUMNS if column.field != "names"}
 
 
 @pytest.fixture(scope="module")
