@@ -174,12 +174,12 @@ NEURON_COLUMNS, ENTRY_COLUMNS = _table("neuron"), _table("entry")
 
 
 def neuron_columns(graph: Columns) -> dict[str, NDArray[Any]]:
-    """The columns with one row a neuron, by field."""
+    """The columns with one row per neuron, by field."""
     return {column.field: getattr(graph, column.field) for column in NEURON_COLUMNS}
 
 
 def entry_columns(graph: Columns) -> dict[str, NDArray[Any] | None]:
-    """The columns with one row an entry, by field; weights may be None."""
+    """The columns with one row per entry, by field; weights may be None."""
     return {column.field: getattr(graph, column.field) for column in ENTRY_COLUMNS}
 
 
@@ -201,9 +201,10 @@ def take(columns: Mapping[str, NDArray[Any] | None], rows: Any) -> dict[str, Any
 
 def canonical_order(*keys: NDArray[Any]) -> NDArray[np.intp]:
     """The one order of entries: by pre, then post, then (if given) kind; equal entries keep their order."""
-    if not _falls(*keys).any():  # most tables are in order, and checking is 10 times faster than sorting
-        return np.arange(len(keys[0]))
-    return np.lexsort(keys[::-1])
+    # Most tables are in order, and checking is 10 times faster than sorting; disorder mostly shows in the first key.
+    if _falls(keys[0]).any() or _falls(*keys).any():
+        return np.lexsort(keys[::-1])
+    return np.arange(len(keys[0]))
 
 
 def in_order(entries: Mapping[str, NDArray[Any] | None]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Parts and rearrangements of a connectome: which neurons are meant, subset, select, merge, relabel."""
+"""Neurons by role, name, index or mask; parts and rearrangements of a connectome: subset, select, merge, relabel."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _COMPONENTS = ("weak", "strong")
 
 
 def select_neurons(connectome: Columns, neurons: Neurons, argument: str) -> NDArray[np.int64]:
-    """Indices of the neurons that an argument such as ``inputs=`` means.
+    """Indices of the neurons that an argument such as ``inputs=`` selects.
 
     Args:
         connectome: the graph.
         neurons: a role (``"sensory"``), a name (``"DD6"``, or ``"DD06"`` where no neuron has that very name), several
             names as a list or separated by commas (``"AVAL,AVAR"``), indices, or a mask [N].
-        argument: what error messages call it.
+        argument: the name of the argument in error messages.
 
     Returns:
         The indices: of a role or a mask ascending, otherwise in the order given.
