@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Generic
 
 import numpy as np
@@ -91,32 +91,7 @@ class ConnectomeDiff(Generic[Graph]):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, for JSON."""
-        slip = self.label_slip
-        return {
-            "identical": self.identical,
-            "names": list(self.names),
-            "neurons_only": [list(names) for names in self.neurons_only],
-            "roles": [list(change) for change in self.roles],
-            "annotations": [list(change) for change in self.annotations],
-            "order_differs": self.order_differs,
-            "visit_order_differs": self.visit_order_differs,
-            "edges_only": [[list(edge) for edge in edges] for edges in self.edges_only],
-            "edges_common": self.edges_common,
-            "counts": [list(change) for change in self.counts],
-            "weights": [list(change) for change in self.weights],
-            "label_slip": None
-            if slip is None
-            else {
-                "first": slip.first,
-                "last": slip.last,
-                "neurons": slip.neurons,
-                "shift": slip.shift,
-                "common_before": slip.common_before,
-                "common_after": slip.common_after,
-                "roles_misplaced": slip.roles_misplaced,
-                "after": slip.after.to_dict(),
-            },
-        }
+        return {"identical": self.identical} | {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
 
     def lines(self) -> list[str]:
         """The report, one difference a line."""
@@ -267,6 +242,15 @@ def _value_changes(
     after = [None] * len(in_b) if new is None else new[in_b].tolist()
     triples = _edges(a, in_a)
     return tuple((*edge, was, now) for edge, was, now in zip(triples, before, after, strict=True) if was != now)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, and a label slip without its repaired graph as a dictionary."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, LabelSlip):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value) if item.name != "repaired"}
+    return value.to_dict() if isinstance(value, ConnectomeDiff) else value
 
 
 def _line(title: str, items: Iterable[str]) -> str:
