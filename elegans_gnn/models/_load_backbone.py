@@ -57,7 +57,7 @@ def _torchvision_model(name: str, weights: str | None, image_size: int) -> Backb
         return Backbone(models.get_model(name, weights=None, **options), *_PLAIN)
     offered = [entry.name for entry in models.get_model_weights(name)]
     if weights not in (*offered, "DEFAULT"):
-        raise invalid("weights", f"DEFAULT or one of {', '.join(offered)}", repr(weights), "choose one of the list")
+        raise invalid("weights", f"DEFAULT or one of {', '.join(offered)}", repr(weights), "choose one of these")
     prepare = models.get_model_weights(name)[weights].transforms()
     body: Any = models.get_model(name, weights=weights, **options)
     if getattr(body, "transform_input", False):

@@ -300,7 +300,7 @@ def test_only_parameters_of_a_core_are_renamed(monkeypatch):
     assert list(weights) == ["core.leak", "head.core.leak", "core.conv.bias", "backbone.keep"]
 
 
-def test_a_class_of_ones_own_travels_by_its_class_name(tmp_path):
+def test_a_class_of_ones_own_is_saved_by_its_class_name(tmp_path):
     class Brightness(Classifier):
         @keeps_arguments
         def __init__(self, num_classes: int = 2, *, scale: float = 1.0) -> None:
