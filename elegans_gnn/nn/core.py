@@ -54,11 +54,11 @@ class RecurrentCore(nn.Module):
         connectome: the graph.
         channels: F of a vector state, or C of feature maps; the same before and after each step.
         steps: K >= 1, the largest number of synapses that a signal can cross.
-        inputs, outputs: a role, or names of neurons.
-        leak: initial :math:`\lambda_v`, in [0, 1).
+        inputs: the neurons that receive the signal: a role, a name, or names.
+        outputs: the neurons that are read: a role, a name, or names.
+        leak: the initial share of its state that a neuron carries into the next step, :math:`\lambda_v` in [0, 1).
         calibrate: scale the initial weights so that each step multiplies the root mean square of the state by about 1
             (see :meth:`gain_per_step`). Without it, K steps amplify the signal or make it vanish.
-        keep: the former name of `leak` (deprecated).
         conv: further arguments of :class:`ConnectomeConv` (kernel_size, unit, activation, signs, norm, ...).
 
     Shapes:
@@ -82,13 +82,12 @@ class RecurrentCore(nn.Module):
         outputs: Neurons = "motor",
         leak: float = 0.5,
         calibrate: bool = True,
-        keep: float | None = None,
         **conv: Any,
     ) -> None:
         super().__init__()
-        if keep is not None:
+        if "keep" in conv:
             _warn_renamed("RecurrentCore(keep=)")
-            leak = keep
+            leak = conv.pop("keep")
         if not isinstance(steps, int) or steps < 1:
             raise invalid(
                 "steps",

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from elegans_gnn._text import read_json
 from elegans_gnn.datasets import DATA, Images, ImageSource, data_set_of, ink, load_images
 from elegans_gnn.errors import invalid, unknown_name
-from elegans_gnn.models import CLASSES, WEIGHTS, from_pretrained
+from elegans_gnn.models import from_pretrained
+from elegans_gnn.models.pretrained import CLASSES, WEIGHTS
 from elegans_gnn.training.checkpoint import open_checkpoint
 from elegans_gnn.training.folder import BEST
 from elegans_gnn.training.metrics import eight_bit_reconstruction, evaluate_classification, evaluate_reconstruction

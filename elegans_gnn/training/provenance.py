@@ -8,7 +8,7 @@ from typing import NamedTuple
 from elegans_gnn._text import read_json, write_json
 from elegans_gnn.datasets import DATA, data_set_of, may_overlap
 from elegans_gnn.errors import invalid
-from elegans_gnn.models import TRAINING
+from elegans_gnn.models.pretrained import TRAINING
 from elegans_gnn.training.checkpoint import Checkpoint
 
 

@@ -12,7 +12,7 @@ import torch
 
 from elegans_gnn._text import write_json
 from elegans_gnn.datasets import Images, ink
-from elegans_gnn.models import CLASSES
+from elegans_gnn.models.pretrained import CLASSES
 from elegans_gnn.training.checkpoint import Checkpoint
 from elegans_gnn.training.metrics import (
     eight_bit_reconstruction,
