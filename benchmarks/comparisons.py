@@ -49,8 +49,10 @@ class Comparison:
         changes = dict(self.rows[row])
         if row in self.chosen:
             changes |= self._trial(changes, self.chosen[row])
-        if "graph" in changes or "wiring" in changes:
+        if "graph" in changes:
             changes["graph_seed"] = seed
+        if "wiring" in changes:
+            changes["wiring_seed"] = seed
         if self.shared.get("data") == "digits":
             changes["fold"] = seed % FOLDS
         budget = {} if steps is None else {"steps": steps}
@@ -68,7 +70,7 @@ class Comparison:
         """The settings that a trial changes in a row."""
         factor, others = TRIALS[trial]
         usual = self.configuration(changes)
-        return {**{name: getattr(usual, name) * factor for name in RATES}, **others}
+        return {**{name: usual.settings()[name] * factor for name in RATES}, **others}
 
     def configuration(self, changes: Mapping[str, Any]) -> Any:
         """The shared recipe with these changes, as a configuration."""

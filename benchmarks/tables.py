@@ -84,10 +84,16 @@ def runs_by_row(comparison: Comparison, record: Sequence[Run], steps: int | None
     found: dict[str, list[Run]] = {}
     for row in comparison.rows:
         mine = [run for run in record if run["row"] == row]
-        mine = [r for r in mine if r["settings"] == comparison.settings(row, r["settings"]["seed"], steps)]
+        mine = [r for r in mine if present(r["settings"]) == comparison.settings(row, r["settings"]["seed"], steps)]
         if mine:
             found[row] = sorted(mine, key=lambda run: run["settings"]["seed"])
     return found
+
+
+def present(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Recorded settings by their present names: the seed of a wiring was once called graph_seed."""
+    seed = "wiring_seed" if "wiring" in settings else "graph_seed"
+    return {seed if name == "graph_seed" else name: value for name, value in settings.items()}
 
 
 def difference(comparison: Comparison, ours: Sequence[Run], theirs: Sequence[Run], first: str, row: str) -> str:
@@ -121,13 +127,14 @@ def interval(gaps: Sequence[float] | np.ndarray) -> tuple[float, float]:
 
 def size_of(comparison: Comparison, row: str) -> tuple[int, int, float]:
     """Number of parameters, number of trained ones, and million floating-point operations per image."""
+    from elegans_gnn.datasets import DATA
     from elegans_gnn.models.flops import count_flops
     from elegans_gnn.training import AutoencoderConfig, ClassifierConfig
     from elegans_gnn.training.prepare import build, graph_of, needs_graph
 
     config_class = AutoencoderConfig if comparison.task == "autoencoder" else ClassifierConfig
     config = config_class.preset(**comparison.settings(row, 0))
-    size = 8 if config.data == "digits" else 28
+    size = DATA[config.data.data].shape[1]
     classes = {"num_classes": 10} if comparison.task == "classifier" else {}
     graph = graph_of(config) if needs_graph(config) else None
     model = build(config, graph, {"in_channels": 1, "image_size": size, **classes})

@@ -63,7 +63,11 @@ def arguments() -> argparse.ArgumentParser:
     add("--weight-decay", type=float, default=RECIPE.optim.weight_decay, help="of all matrices")
     add("--seed", type=int, default=0, help="of everything random")
     add("--device", default="cpu", help="cpu or cuda")
-    add("--smoke", action="store_true", help="learn 64 generated images by heart in 30 steps, to see that everything works")
+    add(
+        "--smoke",
+        action="store_true",
+        help="learn 64 generated images by heart in 30 steps, to see that everything works",
+    )
     return parser
 
 

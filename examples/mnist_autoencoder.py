@@ -46,9 +46,18 @@ def arguments() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--data", default=RECIPE.data.data, help="mnist5k (5,000 real digits, no download), mnist, or a folder with MNIST")
+    add(
+        "--data",
+        default=RECIPE.data.data,
+        help="mnist5k (5,000 digits, no download), mnist, or a folder with MNIST",
+    )
     add("--connectome", default=RECIPE.graph.connectome, help="which wiring diagram, see `elegans-gnn connectome list`")
-    add("--core-steps", type=int, default=RECIPE.model.options["core_steps"], help="how many synapses far a signal travels")
+    add(
+        "--core-steps",
+        type=int,
+        default=RECIPE.model.options["core_steps"],
+        help="largest number of synapses a signal crosses",
+    )
     add("--code", type=int, default=RECIPE.model.options["code"], help="length of the code in floats")
     add("--steps", type=int, default=RECIPE.optim.steps, help="optimiser steps")
     add("--batch-size", type=int, default=RECIPE.optim.batch_size, help="images a step")
@@ -98,9 +107,7 @@ def build_optimizer(model: ElegansAutoencoder, config: AutoencoderConfig) -> tup
             weight_decay=settings.weight_decay,
         )
     )
-    schedule = LambdaLR(
-        optimizer, lambda step: warmup_cosine(step, warmup=settings.warmup, total=settings.steps)
-    )
+    schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, warmup=settings.warmup, total=settings.steps))
     return optimizer, schedule
 
 

@@ -61,6 +61,9 @@ def test_help_teaches(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[
             "--resume",
             "elegans-gnn connectome list",
             "(default: varshney2011)",
+            "mnist5k, mnist, fashion-",
+            "lattice",
+            "reservoir",
         ],
     }[arguments]
     for part in expected:

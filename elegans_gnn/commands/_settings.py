@@ -1,7 +1,7 @@
 """The tasks of `elegans-gnn train`, and their settings as options of the command line (through jsonargparse).
 
-Which settings there are, their types, ranges and help stand in :mod:`elegans_gnn.training.settings` and, for the options
-of models and cores, in the models' classes. Here they only get dashes.
+The settings, their types, ranges and help are those of :mod:`elegans_gnn.training.settings`; the options of models and
+cores come from the models' classes. Here they only get dashes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from elegans_gnn._text import read_yaml
 from elegans_gnn.datasets import DATA
 from elegans_gnn.errors import invalid, require, unknown_name
 from elegans_gnn.training.old_formats import OLD_NAMES, is_whole, settings_of, task_of
-from elegans_gnn.training.settings import CONFIGS, GROUPS, Model, TrainingConfig, declared, type_of
+from elegans_gnn.training.settings import CONFIGS, GROUPS, Model, TrainingConfig, declared, range_of, type_of
 
 if TYPE_CHECKING:
     from elegans_gnn.models import Option
@@ -101,8 +102,8 @@ def _own_task(data: str) -> str | None:
 def _tasks() -> dict[str, Task]:
     autoencoder, classifier = CONFIGS["autoencoder"], CONFIGS["classifier"]
     tasks = {
-        "mnist-autoencoder": Task(autoencoder, FOLDER_DATA, "redraw 28 x 28 handwritten digits from a short code"),
-        "mnist-classifier": Task(classifier, FOLDER_DATA, "classify 28 x 28 handwritten digits"),
+        "mnist-autoencoder": Task(autoencoder, FOLDER_DATA, "redraw handwritten digits from a short code"),
+        "mnist-classifier": Task(classifier, FOLDER_DATA, "classify handwritten digits of 28 x 28 pixels"),
     }
     for name, row in DATA.items():
         if name not in ("mnist5k", "mnist"):
@@ -111,6 +112,9 @@ def _tasks() -> dict[str, Task]:
 
 
 TASKS = _tasks()
+
+
+_WRONG_TYPE = r"Parser key \"(\w+)\":\s+Expected a <class '(\w+)'>\. Got value: (.*)"
 
 
 class SettingsParser:
@@ -129,11 +133,15 @@ class SettingsParser:
         self.parser = _new_parser(program, f"{self.task.help[0].upper()}{self.task.help[1:]}.", epilog)
         self._add_run_options()
         usual = self.task.configuration(None).settings()
+        names = _names_to_choose(self.task)
         for group in GROUPS:
             titled = self.parser.add_argument_group(group.__name__.lower(), (group.__doc__ or "").partition("\n")[0])
             for item in fields(group):
                 if item.name in self.settings:
-                    _add(titled, item.name, type_of(item.name), f"{item.metadata['help']} (default: {usual[item.name]})")
+                    listed = f": {', '.join(names[item.name])}" if item.name in names else ""
+                    limits = f", {range_of(item)}" if range_of(item) else ""
+                    about = f"{item.metadata['help']}{listed}{limits} (default: {usual[item.name]})"
+                    _add(titled, item.name, type_of(item.name), about)
         titled = self.parser.add_argument_group("options of the model and its core", "each with what takes it")
         for name, (option, takers) in self.options.items():
             about = f"{option.help} [{', '.join(takers)}] (default: {_shown(option.default)})"
@@ -175,6 +183,16 @@ class SettingsParser:
         add("--no-progress", action="store_true", help="no progress bar")
 
 
+def _names_to_choose(task: Task) -> dict[str, tuple[str, ...]]:
+    """The names that the settings with a table behind them take."""
+    from elegans_gnn.graphs import list_random_models
+    from elegans_gnn.models import CORES, MODELS
+
+    data = tuple(name for name, row in DATA.items() if row.family == DATA[task.data].family)
+    models = tuple(MODELS[task.config.task])
+    return {"data": data, "graph": ("original", *list_random_models()), "model": models, "core": tuple(CORES)}
+
+
 def _new_parser(program: str, description: str, epilog: str) -> Any:
     base: Any = require("jsonargparse").ArgumentParser
 
@@ -187,10 +205,11 @@ def _new_parser(program: str, description: str, epilog: str) -> Any:
                 known = [option for action in self._actions for option in action.option_strings]
                 nearest = difflib.get_close_matches(unknown[1], known, n=1)
                 message += f"; did you mean {nearest[0]}?" if nearest else f"; see {self.prog} --help"
-            typed = re.match(r'Parser key "(\w+)":\s+Expected a <class \'(\w+)\'>\. Got value: (.*)', message, re.DOTALL)
+            typed = re.match(_WRONG_TYPE, message, re.DOTALL)
             if typed:
                 message = f"--{typed[1].replace('_', '-')} must be of type {typed[2]}, got {typed[3].strip()}"
-            self.exit(2, f"{self.format_usage()}{self.prog}: error: {message}\n")
+            sys.stderr.write(f"{self.format_usage()}{self.prog}: error: {message}\n")
+            raise SystemExit(2)
 
     return Parser(
         prog=program,
@@ -205,10 +224,19 @@ def _new_parser(program: str, description: str, epilog: str) -> Any:
 def _add(parser: Any, name: str, kind: Any, text: str) -> None:
     option = f"--{name.replace('_', '-')}"
     text = text.replace("%", "%%")
+    if kind is float:
+        kind = _number  # nan and inf are refused by the range, with the rest
     if kind is bool:
         parser.add_argument(option, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
     else:
         parser.add_argument(option, type=kind, metavar=name.upper(), default=argparse.SUPPRESS, help=text)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
 
 
 def _options_of_all_models(task: str) -> dict[str, tuple[Option, list[str]]]:

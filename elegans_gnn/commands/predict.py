@@ -96,7 +96,7 @@ def _size_of(opened: Run, options: argparse.Namespace) -> int:
 
 
 def _channels_of(opened: Run) -> int:
-    """Channels of the model's images; 0 for a backbone that was saved without a run and takes grey for three colours."""
+    """Channels of the model's images; 0 for a backbone without its run, which takes grey for three colours."""
     from elegans_gnn.models import BackboneClassifier
 
     return 0 if opened.config is None and isinstance(opened.model, BackboneClassifier) else opened.channels

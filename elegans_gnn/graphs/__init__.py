@@ -7,6 +7,7 @@ from elegans_gnn.graphs._models import (
     NullModelWarning,
     RandomModel,
     list_random_models,
+    open_graph,
     random_connectome,
 )
 from elegans_gnn.graphs._nulls import RichClub, SmallWorld, rich_club, small_world
@@ -25,6 +26,7 @@ __all__ = [
     "Summary",
     "list_random_models",
     "match_report",
+    "open_graph",
     "random_connectome",
     "rich_club",
     "small_world",

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from elegans_gnn.connectome import Connectome
+from elegans_gnn.connectome import Connectome, open_connectome
 from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.graphs import _grown, _rewired
 from elegans_gnn.graphs._layers import IntArray, Layer, Wiring, place_loops, put_together, take_apart
@@ -247,3 +247,11 @@ def _report_unchanged(spec: RandomModel, like: Connectome, graph: Connectome) ->
     ):
         text = f"{spec.name}: the graph drawn has the same synapses as {like.name!r}; it is no test against it"
         warnings.warn(text, NullModelWarning, stacklevel=3)
+
+
+def open_graph(connectome: str, graph: str = "original", seed: int = 0, *, argument: str = "connectome") -> Connectome:
+    """A connectome by its name or path, or the random graph drawn like it (stub until the merge)."""
+    if graph != "original" and graph not in list_random_models():
+        raise unknown_name("graph", graph, ("original", *list_random_models()))
+    opened = open_connectome(connectome, argument=argument)
+    return opened if graph == "original" else random_connectome(graph, like=opened, seed=seed)

@@ -19,7 +19,7 @@ _HOME = {
     "evaluate_classification": "metrics",
     "ReconstructionMetrics": "metrics",
     "evaluate_reconstruction": "metrics",
-    "pca_reconstruction": "metrics",
+    "pca_reconstruction": "pca",
     "EightBitCode": "metrics",
     "eight_bit_reconstruction": "metrics",
     "AutoencoderResult": "results",
@@ -75,9 +75,9 @@ if TYPE_CHECKING:
         eight_bit_reconstruction,
         evaluate_classification,
         evaluate_reconstruction,
-        pca_reconstruction,
     )
     from elegans_gnn.training.optim import MuonAdamW, exponential_average, parameter_groups, warmup_cosine
+    from elegans_gnn.training.pca import pca_reconstruction
     from elegans_gnn.training.report import print_result
     from elegans_gnn.training.results import AutoencoderResult, ClassifierResult
     from elegans_gnn.training.run import train, train_autoencoder, train_classifier

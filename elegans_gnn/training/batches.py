@@ -127,9 +127,7 @@ class Augmentation:
         binary: turn the pixels into ink, the cut being part of the augmentation; else grey values and colours stay.
     """
 
-    def __init__(
-        self, settings: Augment, count: int, size: int, generator: torch.Generator, *, binary: bool
-    ) -> None:
+    def __init__(self, settings: Augment, count: int, size: int, generator: torch.Generator, *, binary: bool) -> None:
         self.kind, self.share, self.binary = settings.augment, settings.augment_share, binary
         self.cutout = settings.cutout
         reach = 0 if settings.augment == "none" else settings.shift

@@ -166,9 +166,7 @@ def open_checkpoint(checkpoint: Path | str) -> Checkpoint:
     path = Path(checkpoint)
     path = path / BEST if path.is_dir() else path
     if not path.is_file():
-        raise invalid(
-            "checkpoint", "a checkpoint or a run folder", str(path), f"pass the path of {BEST} or {LAST}"
-        )
+        raise invalid("checkpoint", "a checkpoint or a run folder", str(path), f"pass the path of {BEST} or {LAST}")
     plain = read_plain(path, "checkpoint")
     config = config_in(plain)
     own_images = own_images_in(plain, config)

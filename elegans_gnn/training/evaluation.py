@@ -90,7 +90,7 @@ def source_of(
         part: the part that will be looked at.
 
     Raises:
-        ValueError: a model that was saved without its run, and no data named; or images that the model may have been trained on.
+        ValueError: a model without its run, and no data named; or images that the model may have been trained on.
     """
     config, seen = run.config, run.trained_on
     if seen is None and data is None:

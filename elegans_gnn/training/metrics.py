@@ -1,11 +1,10 @@
-"""How good a reconstruction or a classification is: figures fixed once for all models, and what they are held against."""
+"""How good a reconstruction or a classification is: figures fixed once for all models."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,7 +13,6 @@ from torchmetrics.classification import BinaryAccuracy, BinaryF1Score, Multiclas
 from torchmetrics.image import StructuralSimilarityIndexMeasure
 
 from elegans_gnn._shapes import Float, Int
-from elegans_gnn.errors import require
 
 METRICS = ("accuracy", "f1", "bce", "ssim")
 CLASS_METRICS = ("accuracy", "cross_entropy")
@@ -23,8 +21,6 @@ _KEPT = float("nan")
 # Images at a time where nothing trains.
 EVALUATION_BATCH = 200
 _LEVELS = 256  # of an 8-bit float
-# PCA predicts real numbers; as probabilities they must stay clear of 0 and 1, where the cross-entropy is infinite.
-_CLEARANCE = 1e-3
 
 
 class ReconstructionMetrics(nn.Module):
@@ -144,24 +140,3 @@ def eight_bit_reconstruction(model: Any, known: Float[Tensor, "image 1 height wi
     encode, decode = model.encode, model.decode
     rounded = EightBitCode(torch.cat([encode(batch) for batch in known.split(EVALUATION_BATCH)]))
     return lambda images: decode(rounded(encode(images)))
-
-
-def pca_reconstruction(ink: Float[Tensor, "image 1 height width"], components: int) -> Callable[[Tensor], Tensor]:
-    """Principal component analysis as an autoencoder with a code of `components` floats.
-
-    Args:
-        ink: the training images.
-        components: length of the code.
-
-    Returns:
-        A function from images to logits of ink: the reconstruction, clipped to [0.001, 0.999], taken as a probability.
-    """
-    pca = require("sklearn.decomposition").PCA(components, svd_solver="full")
-    pca.fit(ink.flatten(1).numpy().astype(np.float64))
-
-    def logits(images: Tensor) -> Tensor:
-        flat = images.flatten(1).numpy().astype(np.float64)
-        drawn = torch.from_numpy(pca.inverse_transform(pca.transform(flat))).to(torch.float32)
-        return torch.logit(drawn.clamp(_CLEARANCE, 1 - _CLEARANCE)).reshape(images.shape)
-
-    return logits

@@ -80,9 +80,7 @@ def option_name(setting: str, settings: Collection[str]) -> str:
     return bare if bare in settings else setting
 
 
-def checked_options(
-    task: str, choice: Choice, options: Mapping[str, Any], settings: Collection[str]
-) -> dict[str, Any]:
+def checked_options(task: str, choice: Choice, options: Mapping[str, Any], settings: Collection[str]) -> dict[str, Any]:
     """The given options, each of its type.
 
     Raises:
@@ -98,13 +96,15 @@ def checked_options(
 def _not_taken(
     task: str, choice: Choice, name: str, value: Any, known: Collection[str], settings: Collection[str]
 ) -> InvalidArgumentError:
-    from elegans_gnn.models import CORES, core_options, models_with_option
+    from elegans_gnn.models import CORES, BackboneClassifier, core_options, models_with_option
 
     option = option_name(name, settings)
     if uses_connectome(task, choice) and any(option in core_options(core) for core in CORES):
         return no_effect(name, value, f"core={choice.core}")
     if models_with_option(task, option):
         return no_effect(name, value, model_chooser(choice))
+    if task == "classifier" and option in BackboneClassifier.options():
+        return no_effect(name, value, model_chooser(choice), "omit it, or use backbone=resnet18")
     return unknown_name("setting", name, known)
 
 
@@ -113,7 +113,9 @@ def _checked(name: str, value: Any, option: Option) -> Any:
         if option.optional:
             return None
         if value is None:
-            raise invalid(name, f"of type {option.type.__name__}", "nothing", f"omit it, or use {name}={option.default!r}")
+            raise invalid(
+                name, f"of type {option.type.__name__}", "nothing", f"omit it, or use {name}={option.default!r}"
+            )
     if option.many and isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return list(value)
     fits = isinstance(value, int | float if option.type is float else option.type)
@@ -136,6 +138,6 @@ def model_chooser(choice: Choice) -> str:
     return f"backbone={choice.backbone}" if choice.backbone else f"model={choice.model}"
 
 
-def no_effect(name: str, value: Any, beside: str) -> InvalidArgumentError:
-    """The error for a setting that changes nothing with another one."""
-    return InvalidArgumentError(f"{name} has no effect with {beside}, got {value!r}; omit it")
+def no_effect(name: str, value: Any, other: str, remedy: str = "omit it") -> InvalidArgumentError:
+    """The error for a setting that changes nothing with another one, given as name=value."""
+    return InvalidArgumentError(f"{name} has no effect with {other}, got {value!r}; {remedy}")

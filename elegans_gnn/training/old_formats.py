@@ -26,7 +26,7 @@ _DEFAULTS_1 = {
 def with_new_names(task: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings by their present names; an old name works for one release, with a warning."""
     names = {"keep": "leak"}
-    if settings.get("model") == "randomly-wired":
+    if settings.get("model") == "randomly-wired" and settings.get("graph_seed"):
         names["graph_seed"] = "wiring_seed"
     elif task == "classifier" and settings.get("model", "elegans") == "elegans":
         names["depth"] = "blocks"
@@ -41,7 +41,7 @@ def with_new_names(task: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def task_of(plain: Mapping[str, Any]) -> object:
     """The task of a run, from its config.json of any format."""
-    return plain["task"] if "task" in plain else "classifier" if "label_smoothing" in plain else "autoencoder"
+    return plain.get("task", "classifier" if "label_smoothing" in plain else "autoencoder")
 
 
 def is_whole(plain: Mapping[str, Any]) -> bool:

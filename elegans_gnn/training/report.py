@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from elegans_gnn.training.results import ClassifierResult, AutoencoderResult
+from elegans_gnn.training.results import AutoencoderResult, ClassifierResult
 
 
 def print_result(result: AutoencoderResult | ClassifierResult, console: Console | None = None) -> None:

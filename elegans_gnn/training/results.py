@@ -14,12 +14,8 @@ from elegans_gnn._text import write_json
 from elegans_gnn.datasets import Images, ink
 from elegans_gnn.models.pretrained import CLASSES
 from elegans_gnn.training.checkpoint import Checkpoint
-from elegans_gnn.training.metrics import (
-    eight_bit_reconstruction,
-    evaluate_classification,
-    evaluate_reconstruction,
-    pca_reconstruction,
-)
+from elegans_gnn.training.metrics import eight_bit_reconstruction, evaluate_classification, evaluate_reconstruction
+from elegans_gnn.training.pca import pca_reconstruction
 from elegans_gnn.training.provenance import trained_on, write_training
 from elegans_gnn.viz import plot_edge_weights, plot_reconstructions
 
@@ -72,7 +68,7 @@ class ClassifierResult(Result):
 
 @dataclass(frozen=True)
 class FittedRun:
-    """What training hands to the evaluation: the chosen weights, the images used so far, and how to read the test images."""
+    """What training hands to the evaluation: the chosen weights, the images used, and how to read the test images."""
 
     folder: Path
     best: Checkpoint

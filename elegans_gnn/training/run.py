@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.seed import isolate_rng
 
 from elegans_gnn._text import write_json
 from elegans_gnn.connectome import Connectome
@@ -42,7 +41,7 @@ from elegans_gnn.training.folder import (
     without_chatter,
 )
 from elegans_gnn.training.last_checkpoint import LastCheckpoint
-from elegans_gnn.training.module import LOG_EVERY, MONITOR, MODULES, averaging
+from elegans_gnn.training.module import LOG_EVERY, MODULES, MONITOR, averaging
 from elegans_gnn.training.prepare import (
     build,
     check_labels,
@@ -67,12 +66,6 @@ _PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 
 
-@overload
-def train(config: AutoencoderConfig, folder: Path | str, **options: Any) -> AutoencoderResult: ...
-@overload
-def train(config: ClassifierConfig, folder: Path | str, **options: Any) -> ClassifierResult: ...
-@overload
-def train(config: TrainingConfig, folder: Path | str, **options: Any) -> AutoencoderResult | ClassifierResult: ...
 def train(
     config: TrainingConfig,
     folder: Path | str,
@@ -109,34 +102,34 @@ def train(
         raise invalid("config", "an AutoencoderConfig or a ClassifierConfig", got, "such as AutoencoderConfig()")
     # Some are used at the end only: a missing one is reported before training, not after.
     require_extras("train", "viz")
-    with _process_state_restored():
+    with isolate_rng(), _process_state_restored():
         fitted = _fit(config, plain_path(Path(folder)), source, connectome, resume, progress, callbacks)
         return (finish_autoencoder if config.task == "autoencoder" else finish_classifier)(fitted)
 
 
 def train_autoencoder(config: AutoencoderConfig, folder: Path | str, **options: Any) -> AutoencoderResult:
     """:func:`train` for an autoencoder."""
-    return train(config, folder, **options)
+    result = train(config, folder, **options)
+    assert isinstance(result, AutoencoderResult)
+    return result
 
 
 def train_classifier(config: ClassifierConfig, folder: Path | str, **options: Any) -> ClassifierResult:
     """:func:`train` for a classifier."""
-    return train(config, folder, **options)
+    result = train(config, folder, **options)
+    assert isinstance(result, ClassifierResult)
+    return result
 
 
 @contextmanager
 def _process_state_restored() -> Iterator[None]:
-    """Leave threads, random states, the environment and signal handlers as they were."""
+    """Leave threads, the environment and signal handlers as they were."""
     threads, environment = torch.get_num_threads(), dict(os.environ)
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
         yield
     finally:
         torch.set_num_threads(threads)
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
         for name in os.environ.keys() - environment.keys():
             del os.environ[name]
         os.environ.update(environment)

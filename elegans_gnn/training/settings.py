@@ -1,8 +1,8 @@
 """Everything a training run depends on, each setting once: name, type, default, range and one line of help.
 
 Settings are written by their plain names, in Python (``AutoencoderConfig(steps=2000, leak=0.3)``), in a YAML file
-(``steps: 2000``) and on the command line (``--steps 2000``), and read by group (``config.optim.steps``). The options of a
-model and of its core are not listed here: they are the keywords of the model's class, see
+(``steps: 2000``) and on the command line (``--steps 2000``), and read by group (``config.optim.steps``). The options of
+a model and of its core are not listed here: they are the keywords of the model's class, see
 :func:`elegans_gnn.models.options_of`, and are refused unless that class takes them.
 """
 
@@ -64,7 +64,7 @@ def setting(
 class Data:
     """The images."""
 
-    data: str = setting("mnist5k", "a data set, see below, or a folder with MNIST's idx files")
+    data: str = setting("mnist5k", "a folder with MNIST's idx files, or a data set (mnist5k: no download)")
     data_dir: str = setting("downloads", "where torchvision keeps data sets")
     fold: int = setting(0, "which fifth of the digits is the test part", least=0, most=4, task=CLASSIFIER_ONLY)
 
@@ -74,19 +74,20 @@ class Graph:
     """The wiring diagram."""
 
     connectome: str = setting("varshney2011", "a name of `elegans-gnn connectome list`, or a path to GraphML or CSV")
-    graph: str = setting("original", "original, or a random graph drawn like it, such as watts-strogatz")
+    graph: str = setting("original", "the wiring itself, or a random graph drawn like it")
     graph_seed: int = setting(0, "seed of the random graph", least=0, unless=("graph", "original"))
 
 
 @dataclass(frozen=True)
 class Model:
-    """The model and its core. `options` holds the keywords of the model's class and of its core that were given."""
+    """The model and its core."""
 
-    model: str = setting("elegans", "elegans, or a baseline, see `elegans-gnn models`")
-    core: str = setting("message-passing", "message-passing, or what takes its place, see `elegans-gnn models --help`")
+    model: str = setting("elegans", "our model, or a baseline")
+    core: str = setting("message-passing", "what carries the signal from the input neurons to the output neurons")
     backbone: str = setting(
         "", "a model of torchvision, or timm/NAME, whose head becomes the connectome", task=CLASSIFIER_ONLY
     )
+    # The keywords of the model's class and of its core, by the names of their settings.
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -167,8 +168,8 @@ def type_of(name: str) -> type:
 class TrainingConfig:
     """Everything a run depends on; together with the data it determines the result.
 
-    Use :class:`AutoencoderConfig` or :class:`ClassifierConfig`. Settings are given by name: those of the groups, and the
-    options of the model and its core (:func:`elegans_gnn.models.options_of`). :meth:`changed` gives a copy.
+    Use :class:`AutoencoderConfig` or :class:`ClassifierConfig`. Settings are given by name: those of the groups, and
+    the options of the model and its core (:func:`elegans_gnn.models.options_of`). :meth:`changed` gives a copy.
 
     Raises:
         ValueError: an unknown setting, one out of range, or one that has no effect with the others.
@@ -197,8 +198,9 @@ class TrainingConfig:
         """Take what a recipe says where it has an effect, and what the user says, or refuse it."""
         settings = with_new_names(self.task, settings)
         known = declared(self.task)
-        for name in known.keys() & settings.keys():
-            _check(name, settings[name], known[name])
+        for name, item in known.items():
+            if name in settings:
+                _check(name, settings[name], item)
         chosen = {name: item.default for name, item in known.items()}
         chosen |= {name: value for name, value in {**recipe, **settings}.items() if name in known}
         for name in recipe.keys() - settings.keys():
@@ -356,6 +358,16 @@ class ClassifierConfig(TrainingConfig):
 CONFIGS: dict[str, type[TrainingConfig]] = {"autoencoder": AutoencoderConfig, "classifier": ClassifierConfig}
 
 
+def range_of(item: Field[Any]) -> str:
+    """The range of a setting in words; empty where there is none."""
+    least, above, most, below = (item.metadata[bound] for bound in ("least", "above", "most", "below"))
+    if below < math.inf:
+        return f"in [{least}, {below})"
+    if most < math.inf:
+        return f"{least} to {most}" if type_of(item.name) is int else f"in [{least}, {most}]"
+    return "positive" if above == 0 else f">= {least}" if least > -math.inf else ""
+
+
 def _check(name: str, value: Any, item: Field[Any]) -> None:
     """Refuse a value of another type, out of range or not among the choices."""
     kind, about = type_of(name), item.metadata
@@ -369,16 +381,7 @@ def _check(name: str, value: Any, item: Field[Any]) -> None:
     least, above, most, below = (about[bound] for bound in ("least", "above", "most", "below"))
     if not (least <= value <= most and above < value < below):
         usual = max(least, item.default) if kind is int else item.default
-        raise invalid(name, _range(least, above, most, below), value, f"use {name}={usual}")
-
-
-def _range(least: float, above: float, most: float, below: float) -> str:
-    """A range in words."""
-    if below < math.inf:
-        return f"in [{least}, {below})"
-    if most < math.inf:
-        return f"in [{least}, {most}]"
-    return "positive" if above == 0 else f">= {least}"
+        raise invalid(name, range_of(item), value, f"use {name}={usual}")
 
 
 def _without_effect(item: Field[Any], chosen: Mapping[str, Any]) -> str:

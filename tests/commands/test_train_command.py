@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
-from elegans_gnn.commands._settings import TASKS, SettingsParser
 
 from elegans_gnn import cli, load_connectome, training
 from elegans_gnn.commands import train as command
+from elegans_gnn.commands._settings import TASKS, SettingsParser
 from elegans_gnn.connectome import write_connectome
 from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, new_run_folder
 from elegans_gnn.training.prepare import graph_of

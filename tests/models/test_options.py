@@ -101,7 +101,7 @@ def test_text_of_a_docstring_reaches_the_help():
     assert options_of(ElegansHead, "none")["inputs"].help.startswith("neurons that take the encoder's output")
     found = options_of(ElegansHead)
     assert found["gap"].help == '"coupled" passes w x_u like a chemical synapse; "diffusive" passes w (x_u - x_v)'
-    assert found["gain"].help == "root mean square a target receives from sources of unit variance"
+    assert found["gain"].help == "root mean square that a target receives from sources of unit variance"
 
 
 def test_models_with_an_option_are_named_as_settings():

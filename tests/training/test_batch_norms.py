@@ -11,6 +11,7 @@ from torch import nn
 
 from elegans_gnn.datasets import ImageSource, load_small_digits
 from elegans_gnn.training import ClassifierConfig, run, train_classifier
+from elegans_gnn.training.last_checkpoint import LastCheckpoint
 from elegans_gnn.training.prepare import build, graph_of, syncs_batch_norms
 
 CONFIG = ClassifierConfig(data="digits", backbone="resnet18", resize=16, devices=2, batch_size=32)
@@ -37,8 +38,8 @@ def test_on_gpus_they_are_shared(accelerator: str, monkeypatch: pytest.MonkeyPat
     config = CONFIG.changed(accelerator=accelerator)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert syncs_batch_norms(config, nn.Sequential(nn.BatchNorm2d(3)).eval())
-    told: dict[str, Any] = {}
-    monkeypatch.setattr(run.L, "Trainer", lambda **options: told.update(options))
+    options_seen: dict[str, Any] = {}
+    monkeypatch.setattr(run.L, "Trainer", lambda **options: options_seen.update(options))
     for sync in (True, False):
-        run._trainer(config, tmp_path, [], False, sync)
-        assert told["sync_batchnorm"] is sync
+        run._trainer(config, tmp_path, LastCheckpoint(tmp_path / "last.ckpt", 1), (), False, sync)
+        assert options_seen["sync_batchnorm"] is sync

@@ -117,7 +117,7 @@ def test_training_sees_ink_not_grey(digits: ImageSource) -> None:
 def test_length_is_the_number_of_steps(marked: Images) -> None:
     settings = config()
     batches = TrainingBatches(marked, settings)
-    assert len(batches) == settings.steps
+    assert len(batches) == settings.optim.steps
     assert len(TrainingBatches(marked, settings.changed(steps=1))) == 1
 
 

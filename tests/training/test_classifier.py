@@ -16,6 +16,7 @@ from torch import Tensor
 
 from elegans_gnn.datasets import Images, ImageSource, load_small_digits
 from elegans_gnn.training import (
+    AutoencoderConfig,
     ClassificationMetrics,
     ClassifierConfig,
     evaluate_classification,
@@ -89,7 +90,7 @@ def test_a_run_learns_writes_and_is_read_back(small: ImageSource, tmp_path: Path
     assert summary["test"] == result.test
     assert sum(summary["parameters"].values()) == sum(value.numel() for value in model.parameters())
     stored = json.loads((result.folder / "config.json").read_text())
-    assert ClassifierConfig.from_dict(stored) == config.changed(data="small")
+    assert ClassifierConfig.from_dict(stored) == config.changed(data="small").resolved()
     with pytest.raises(ValueError, match="checkpoint must be that of a run of the task autoencoder, got classifier"):
         load_autoencoder(result.folder)
 
