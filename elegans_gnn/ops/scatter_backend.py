@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from elegans_gnn.errors import invalid, require
-from elegans_gnn.ops._graph import Graph
-from elegans_gnn.ops.reference import accumulation_dtype
+from elegans_gnn.ops.reference import Graph, accumulation_dtype
 
 _scatter = require("torch_scatter")
 

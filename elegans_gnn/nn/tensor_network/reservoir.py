@@ -10,8 +10,8 @@ from torch import Tensor
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import invalid
-from elegans_gnn.nn.tensor_network._execute import PlanRunner
 from elegans_gnn.nn.tensor_network.layer import TensorNetwork
+from elegans_gnn.nn.tensor_network.runner import PlanRunner
 
 
 class Reservoir(TensorNetwork):
