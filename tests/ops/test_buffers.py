@@ -73,3 +73,21 @@ def test_a_large_result_trains_and_copies_like_any_other() -> None:
     assert tensor.grad is not None
     assert float(tensor.grad[-1]) == 4
     assert float(tensor.detach().clone()[-1]) == 2
+
+
+def test_the_next_call_finds_no_memory_after_release() -> None:
+    tensor = _buffers.empty(torch.ones(1), torch.Size([MANY]))
+    assert _buffers.unused_bytes() == 0
+    del tensor
+    assert _buffers.unused_bytes() >= 4 * MANY
+    ops.release_buffers()
+    assert _buffers.unused_bytes() == 0
+
+
+def test_all_large_results_come_from_the_same_pool() -> None:
+    """A step's smaller tensors too: there is one bound for all of them."""
+    tensor = ops.buffer(torch.ones(1), [1 << 18])
+    address = tensor.data_ptr()
+    del tensor
+    assert _buffers.unused_bytes() > 0
+    assert ops.buffer(torch.ones(1), [512, 512]).data_ptr() == address

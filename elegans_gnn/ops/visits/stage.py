@@ -22,6 +22,7 @@ from elegans_gnn.ops.visits.visits import BACKENDS
 # A block's units take about this many numbers.
 BLOCK = 1 << 20
 _PARTS = 4
+_layer_norm_backward = torch.ops.aten.native_layer_norm_backward.default
 
 
 class DenseStage(NamedTuple):
@@ -235,5 +236,6 @@ def _normalise(z: Tensor, stage: DenseStage, call: NetworkCall, axis: int) -> tu
 def _normalise_backward(grad: Tensor, z: Tensor, factor: Tensor, stage: DenseStage, axis: int) -> None:
     """In place; `z` is what the norm gave."""
     g, y = grad.narrow(axis, 0, stage.size.normed), z.narrow(axis, 0, stage.size.normed)
-    along = (g * y).mean(-1, keepdim=True)
-    g.sub_(g.mean(-1, keepdim=True)).addcmul_(y, along, value=-1).mul_(factor)
+    mean, unit = factor.new_zeros(factor.shape), factor.new_ones(factor.shape)
+    found, _, _ = _layer_norm_backward(g, y, y.shape[-1:], mean, unit, None, None, [True, False, False])
+    torch.mul(found, factor, out=g)
