@@ -148,7 +148,7 @@ def implementation(name: str) -> Backend:
 
 
 def library_path() -> Path:
-    """Where the package build installs the native library (beside the Python files, also in an editable install)."""
+    """Where the package build installs the native library (with the Python files, also in an editable install)."""
     package = sys.modules[__name__.partition(".")[0]]
     name = _LIBRARY_NAMES.get(sys.platform, "libelegans_gnn.so")
     found = [folder / name for folder in map(Path, package.__path__) if (folder / name).exists()]

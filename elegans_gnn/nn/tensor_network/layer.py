@@ -281,7 +281,7 @@ class TensorNetwork(nn.Module):
 
 
 def _report_silent(schedule: Schedule) -> None:
-    """Name the synapses without effect once, by relation; Python shows a logged warning unless told otherwise."""
+    """Name the synapses without effect once, by relation; Python shows logged warnings by default."""
     if schedule.silent:
         counts = ", ".join(f"{relation} {count}" for relation, count in schedule.silent)
         _log.warning(

@@ -232,7 +232,7 @@ class _Program:
         """Sums commute: put a wavefront's additions into one target side by side, at the place of the first of them.
 
         The sources of the later ones are complete before the wavefront, and whoever reads the target's old state in
-        this wavefront stands before the first addition already.
+        this wavefront comes before the first addition already.
         """
         first: dict[tuple[int, int], int] = {}
         keys = []

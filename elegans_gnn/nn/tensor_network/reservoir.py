@@ -22,8 +22,8 @@ class Reservoir(TensorNetwork):
 
     Args:
         connectome, dim: as for :class:`TensorNetwork`.
-        spectral_radius: scales each unit's matrix (or diagonal) to this largest absolute eigenvalue; None leaves it
-        alone.
+        spectral_radius: scales each unit's matrix (or diagonal) to this largest absolute eigenvalue; with None it
+            stays as drawn.
         options: as for :class:`TensorNetwork`.
 
     Raises:

@@ -31,7 +31,7 @@ class Phase:
 
 
 def parse_order(order: str | Sequence[str]) -> tuple[Phase, ...]:
-    """Read "S->O, I->O" or ["S->O", "I->O"]; O stands for the two roles that the source has not.
+    """Read "S->O, I->O" or ["S->O", "I->O"]; O means the two roles that the source does not have.
 
     Raises:
         ValueError: no phase, or a phase that is not of the form A->B with A in S, I, M and B in S, I, M, O.

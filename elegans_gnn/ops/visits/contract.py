@@ -86,7 +86,7 @@ class NetworkCall(NamedTuple):
         return stage_shapes(samples, feature, first, self.settings.layout), parts
 
     def kept_shapes(self) -> list[tuple[int, int, int]]:
-        """What lies in the block that stays, one after the other."""
+        """What the kept block holds, one after the other."""
         shapes, parts = self.shapes()
         return [shape for stage in shapes for shape, kept in zip(stage, parts, strict=True) if kept]
 

@@ -84,7 +84,7 @@ def _unit_stride(source: Tensor) -> Tensor:
 
 
 def _address(tensor: Tensor) -> int:
-    """The address, or 0 for an empty tensor, which stands for "not there"."""
+    """The address, or 0 for an empty tensor, which means "not there"."""
     return tensor.data_ptr() if tensor.numel() else 0
 
 
