@@ -1,4 +1,4 @@
-"""Runs a plan: per stage one grouped product of units, then one program of visits."""
+"""Runs a plan: per stage one grouped product of units, then one program of visits; and plans for sequences."""
 
 from __future__ import annotations
 
@@ -14,13 +14,24 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from elegans_gnn._shapes import Float
-from elegans_gnn.nn.tensor_network._activations import ACTIVATIONS
-from elegans_gnn.nn.tensor_network._fused import run_network
-from elegans_gnn.nn.tensor_network._kept import ARGUMENTS, BOUNDARIES, NOTHING
-from elegans_gnn.nn.tensor_network._plan import Plan
-from elegans_gnn.nn.tensor_network._stage import Settings
-from elegans_gnn.nn.tensor_network._visits import Arithmetic, choose_backend, visits
+from elegans_gnn.errors import unknown_name
+from elegans_gnn.nn.tensor_network.plan import make_plan
+from elegans_gnn.nn.tensor_network.schedule import Schedule
 from elegans_gnn.nn.tensor_network.units import NeuronUnits
+from elegans_gnn.ops.visits import (
+    ACTIVATIONS,
+    KEEP_ARGUMENTS,
+    KEEP_BOUNDARIES,
+    KEEP_NOTHING,
+    Arithmetic,
+    NetworkCall,
+    Plan,
+    Settings,
+    run_dense_stages,
+    run_program,
+)
+
+MERGES = ("last", "mean", "max", "concat")
 
 
 class PlanRunner(nn.Module):
@@ -55,11 +66,7 @@ class PlanRunner(nn.Module):
         self._shared = (units, ACTIVATIONS[activation].apply if isinstance(activation, str) else activation)
         self._activation = activation if isinstance(activation, str) else None
         self._programs = [(torch.from_numpy(stage.loads), torch.from_numpy(stage.code)) for stage in plan.stages]
-        self._layout = [
-            value
-            for stage in plan.stages
-            for value in (len(stage.neurons), stage.normed, *stage.exports, int(stage.loads_input))
-        ]
+        self._layout = [value for stage in plan.stages for value in stage.sizes]
         self._sizes = [len(stage.neurons) for stage in plan.stages]
         rows = np.concatenate([units.row_of[stage.neurons] for stage in plan.stages])
         self._in_order = np.array_equal(rows, np.arange(units.num_units))
@@ -78,12 +85,13 @@ class PlanRunner(nn.Module):
         carried: Float[Tensor, "row neuron feature"] | None,
         edge_weight: Float[Tensor, " edge"] | None,
         size: tuple[int, int] | None,
+        backend: str,
     ) -> Float[Tensor, "row output feature"]:
         """The final states of `plan.outputs`. `size` is (H, W) where rows are the pixels of maps."""
-        units, backend = self._shared[0], choose_backend(x)
+        units = self._shared[0]
         simple = not (units.shared or units.diagonal or size is not None or torch.is_autocast_enabled(x.device.type))
         if simple and self._activation is not None:
-            return self._run_fused(x, carried, edge_weight, backend)
+            return self._run_dense(x, carried, edge_weight, backend)
         first = x.unsqueeze(1)
         nothing = x.new_empty(x.shape[0], 0, x.shape[1])
         carry = nothing if carried is None else carried
@@ -91,28 +99,43 @@ class PlanRunner(nn.Module):
         finished = []
         parameters = units.select(None if self._in_order else self.rows, self._sizes)
         for number, (stage, program) in enumerate(zip(self.plan.stages, self._programs, strict=True)):
-            given = (inputs, *parameters[number], self._runs[number], stage.normed, size)
+            arguments = (inputs, *parameters[number], self._runs[number], stage.normed, size)
             if self.recompute and torch.is_grad_enabled():
-                made = checkpoint(self._apply_units, *given, use_reentrant=False)
+                made = checkpoint(self._apply_units, *arguments, use_reentrant=False)
             else:
-                made = self._apply_units(*given)
+                made = self._apply_units(*arguments)
             sources = (first if stage.loads_input else nothing, carry, made.to(x.dtype))
-            inputs, carry, done = visits(sources, edge_weight, *program, stage.exports, self.arithmetic, backend)
-            finished.append(done)
+            inputs, carry, final = run_program(sources, edge_weight, *program, stage.exports, self.arithmetic, backend)
+            finished.append(final)
         return torch.cat(finished, 1)
 
-    def _run_fused(
+    def _run_dense(
         self, x: Tensor, carried: Tensor | None, edge_weight: Tensor | None, backend: str
     ) -> Float[Tensor, "row output feature"]:
         """The same for dense units and named activations, in one operator."""
-        units = self._shared[0]
-        keep = NOTHING if not torch.is_grad_enabled() else BOUNDARIES if self.recompute else ARGUMENTS
-        fuse, norm, eps = self.arithmetic.fuse, self.arithmetic.norm, self.arithmetic.eps
-        settings = Settings(self._layout, str(self._activation), self.unit_norm, fuse, norm, eps, keep, backend)
-        rows = None if self._in_order else self.rows
-        index = self.inputs[:0] if self._from_input else self.inputs
-        programs = [part for program in self._programs for part in program]
-        return run_network(x, carried, units.weight, units.bias, edge_weight, rows, index, programs, settings)
+        units, arithmetic = self._shared[0], self.arithmetic
+        keep = KEEP_NOTHING if not torch.is_grad_enabled() else KEEP_BOUNDARIES if self.recompute else KEEP_ARGUMENTS
+        call = NetworkCall(
+            x,
+            carried,
+            units.weight,
+            units.bias,
+            x.new_empty(0) if edge_weight is None else edge_weight,
+            None if self._in_order else self.rows,
+            self.inputs[:0] if self._from_input else self.inputs,
+            [part for program in self._programs for part in program],
+            Settings(
+                self._layout,
+                str(self._activation),
+                self.unit_norm,
+                arithmetic.fuse,
+                arithmetic.norm,
+                arithmetic.eps,
+                keep,
+                backend,
+            ),
+        )
+        return run_dense_stages(call)
 
     def _apply_units(
         self,
@@ -139,3 +162,44 @@ def _runs(rows: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
         runs.append((row, first, first + count))
         first += count
     return tuple(runs)
+
+
+def recurrent_plans(
+    compile_schedule: Callable[[NDArray[np.bool_] | None], Schedule], groups: NDArray[np.int64]
+) -> list[Plan]:
+    """Plans for the first, second, ... item of a sequence; the last one is for all further items.
+
+    The neurons that have a state after one item start the next one with it, so more synapses may find a source. The set
+    of such neurons only grows, and the plans end when it does not.
+    """
+    plans: list[Plan] = []
+    carried: NDArray[np.bool_] | None = None
+    while True:
+        schedule = compile_schedule(carried)
+        plans.append(make_plan(schedule, groups))
+        if carried is not None and np.array_equal(schedule.carried, schedule.defined & (schedule.letters != "S")):
+            return plans
+        carried = schedule.defined
+
+
+def scatter_states(
+    states: Float[Tensor, "row output feature"], outputs: Tensor, neurons: int
+) -> Float[Tensor, "row neuron feature"]:
+    """States by neuron number; neurons without one get zeros, which no plan reads."""
+    return states.new_zeros(states.shape[0], neurons, states.shape[2]).index_copy(1, outputs, states)
+
+
+def merge_outputs(outputs: list[Tensor], merge: str) -> Tensor:
+    """One result [B, ...] for the outputs of a sequence; "concat" puts them side by side on the feature axis 1."""
+    if merge == "last":
+        return outputs[-1]
+    if merge == "concat":
+        return torch.cat(outputs, 1)
+    stacked = torch.stack(outputs)
+    return stacked.mean(0) if merge == "mean" else stacked.amax(0)
+
+
+def check_merge(recurrence: str | None) -> None:
+    """Refuse unknown names."""
+    if recurrence is not None and recurrence not in MERGES:
+        raise unknown_name("recurrence", recurrence, MERGES)

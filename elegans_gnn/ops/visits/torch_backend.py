@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elegans_gnn.nn.tensor_network._plan import OP_ADD, OP_CARRY, OP_DONE, OP_FUSE, OP_TAP
+from elegans_gnn.ops.codes import OP_ADD, OP_CARRY, OP_FINISHED, OP_FUSE, OP_UNIT_INPUT
 
 Pair = tuple[Tensor, Tensor]
 
@@ -26,7 +26,7 @@ class _Wave:
 
     fuse: tuple[Tensor, Tensor, Tensor]
     add: Pair
-    exports: tuple[Pair, Pair, Pair]  # taps, carry, done
+    exports: tuple[Pair, Pair, Pair]  # unit inputs, carry, finished states
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class _Index:
 
 
 @dataclass
-class _Done:
+class _WaveResult:
     """What a wavefront's backward pass needs: the operands, the result and the factor of the norm."""
 
     b: Tensor
@@ -60,7 +60,7 @@ def forward(
     eps: float,
     exports: list[Tensor],
 ) -> None:
-    """Write taps, carry and finished states into `exports` [R, ., F], which may be slices of larger tensors."""
+    """Write unit inputs, carry and finished states into `exports` [R, ., F], which may be slices of larger tensors."""
     first = sources[0]
     index = _index(loads.numpy().tobytes(), code.numpy().tobytes(), first.device)
     state = _load(sources, index)
@@ -86,10 +86,10 @@ def backward(
     """Write the gradients of the sources into `grads` [R, n, F] where wanted; gives the edge weights' (or nothing)."""
     index = _index(loads.numpy().tobytes(), code.numpy().tobytes(), grads_out[0].device)
     linear = fuse == "add" and norm == "none" and edge_weight.numel() == 0
-    done: list[_Done] = []
+    results: list[_WaveResult] = []
     if not linear:
         state = _load(sources, index)
-        done = [_run_wave(state, wave, edge_weight, fuse, norm, eps) for wave in index.waves]
+        results = [_run_wave(state, wave, edge_weight, fuse, norm, eps) for wave in index.waves]
     rows, _, feature = grads_out[0].shape
     dtype = grads_out[0].dtype
     state_grad = grads_out[0].new_zeros((rows, index.slots, feature), dtype=_working(dtype))
@@ -102,7 +102,7 @@ def backward(
             into = torch.cat([wave.fuse[1], wave.add[1]])
             state_grad.index_add_(1, into, state_grad.index_select(1, torch.cat([wave.fuse[0], wave.add[0]])))
         else:
-            _wave_backward(state_grad, grad_weight, wave, done.pop(), edge_weight, fuse, norm)
+            _wave_backward(state_grad, grad_weight, wave, results.pop(), edge_weight, fuse, norm)
     for number, grad in enumerate(grads):
         if grad is None:
             continue
@@ -126,7 +126,7 @@ def _load(sources: list[Tensor], index: _Index) -> Tensor:
     return state
 
 
-def _run_wave(state: Tensor, wave: _Wave, edge_weight: Tensor, fuse: str, norm: str, eps: float) -> _Done:
+def _run_wave(state: Tensor, wave: _Wave, edge_weight: Tensor, fuse: str, norm: str, eps: float) -> _WaveResult:
     """Advance the state in place; gives the operands for a backward pass."""
     target, source, edge = wave.fuse
     a = state.index_select(1, source)
@@ -135,7 +135,7 @@ def _run_wave(state: Tensor, wave: _Wave, edge_weight: Tensor, fuse: str, norm: 
         state_add = state.index_select(1, wave.add[1])
         state.index_add_(1, target, a if w is None else a * w)
         state.index_add_(1, wave.add[0], state_add)
-        return _Done(a, a, a, None, None, None)
+        return _WaveResult(a, a, a, None, None, None)
     b = state.index_select(1, target)
     gated = a if w is None else a * w if fuse == "add" else 1 + w * (a - 1)
     y, factor = _normalise(b + gated if fuse == "add" else b * gated, norm, eps)
@@ -145,7 +145,7 @@ def _run_wave(state: Tensor, wave: _Wave, edge_weight: Tensor, fuse: str, norm: 
         added, added_factor = _normalise(added, "none" if norm == "rms" else norm, eps)
         state.index_copy_(1, wave.add[0], added)
     state.index_copy_(1, target, y)
-    return _Done(b, a, y, factor, added, added_factor)
+    return _WaveResult(b, a, y, factor, added, added_factor)
 
 
 def _normalise(y: Tensor, norm: str, eps: float) -> tuple[Tensor, Tensor | None]:
@@ -165,24 +165,24 @@ def _normalise_backward(g: Tensor, y: Tensor, factor: Tensor | None, norm: str) 
 
 
 def _wave_backward(
-    state_grad: Tensor, grad_weight: Tensor, wave: _Wave, done: _Done, edge_weight: Tensor, fuse: str, norm: str
+    state_grad: Tensor, grad_weight: Tensor, wave: _Wave, result: _WaveResult, edge_weight: Tensor, fuse: str, norm: str
 ) -> None:
     """Turn the gradient of the states after a wavefront into that of the states before it."""
     target, source, edge = wave.fuse
     g = state_grad.index_select(1, target)
     g_added = state_grad.index_select(1, wave.add[0])
-    if done.added is not None:
-        g_added = _normalise_backward(g_added, done.added, done.added_factor, norm)
+    if result.added is not None:
+        g_added = _normalise_backward(g_added, result.added, result.added_factor, norm)
         state_grad.index_copy_(1, wave.add[0], g_added)
-    g = _normalise_backward(g, done.y, done.factor, norm)
+    g = _normalise_backward(g, result.y, result.factor, norm)
     w = edge_weight.to(g.dtype).index_select(0, edge).unsqueeze(1) if edge_weight.numel() else None
     if fuse == "add":
-        g_a, g_w = (g if w is None else g * w), g * done.a
+        g_a, g_w = (g if w is None else g * w), g * result.a
         if norm != "none":
             state_grad.index_copy_(1, target, g)
     else:
-        g_a, g_w = g * done.b * (1 if w is None else w), g * done.b * (done.a - 1)
-        state_grad.index_copy_(1, target, g * (done.a if w is None else 1 + w * (done.a - 1)))
+        g_a, g_w = g * result.b * (1 if w is None else w), g * result.b * (result.a - 1)
+        state_grad.index_copy_(1, target, g * (result.a if w is None else 1 + w * (result.a - 1)))
     if w is not None:
         grad_weight.index_add_(0, edge, g_w.sum((0, 2)))
     state_grad.index_add_(1, source, g_a)
@@ -205,7 +205,7 @@ def _index(loads: bytes, code: bytes, device: torch.device) -> _Index:
     waves = []
     for number in np.unique(steps[:, 4]):
         inside = steps[steps[:, 4] == number]
-        exports = [part(inside, what)[:2] for what in (OP_TAP, OP_CARRY, OP_DONE)]
+        exports = [part(inside, what)[:2] for what in (OP_UNIT_INPUT, OP_CARRY, OP_FINISHED)]
         waves.append(_Wave(part(inside, OP_FUSE), part(inside, OP_ADD)[:2], (exports[0], exports[1], exports[2])))
     sources = np.unique(load[:, 0])
     placed = tuple((int(k), tensor(np.flatnonzero(load[:, 0] == k)), tensor(load[load[:, 0] == k, 1])) for k in sources)

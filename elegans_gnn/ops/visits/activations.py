@@ -1,4 +1,4 @@
-"""Activations by name, with their gradients, written into memory that is at hand."""
+"""Activations by name, with their gradients, written into memory that exists already."""
 
 from __future__ import annotations
 

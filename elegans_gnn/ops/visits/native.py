@@ -10,19 +10,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from elegans_gnn.ops._library import load_library
+from elegans_gnn.ops import codes
+from elegans_gnn.ops._backends import native_library
 
 _NAMES = {torch.float32: "f32", torch.float64: "f64"}
-_FUSE = {"add": 0, "mul": 1}
-_NORM = {"none": 0, "layer": 1, "rms": 2}
-# csrc/tensor_network.h; a block of bytes, because ctypes makes a new type for every array.
-_CALL = struct.Struct("=9qd31q")
+# A block of bytes, because ctypes makes a new type for every array.
+_CALL = struct.Struct(codes.VISITS_CALL)
 _ABSENT = (0, 0, 0)
-
-
-def available(dtype: torch.dtype) -> bool:
-    """Whether the native library is there and knows the dtype."""
-    return dtype in _NAMES and load_library() is not None
 
 
 def forward(
@@ -35,7 +29,7 @@ def forward(
     eps: float,
     exports: list[Tensor],
 ) -> None:
-    """Write taps, carry and finished states into `exports` [R, ., F], which may be slices of larger tensors."""
+    """Write unit inputs, carry and finished states into `exports` [R, ., F], which may be slices of larger tensors."""
     laid = [_unit_stride(source) for source in sources]
     weight = edge_weight.contiguous()
     head = _head(exports[0], weight, loads, code, fuse, norm, eps)
@@ -56,15 +50,15 @@ def backward(
     eps: float,
 ) -> Tensor:
     """Write the gradients of the sources into `grads` [R, n, F] where wanted; gives the edge weights' (or nothing)."""
-    given = [_unit_stride(grad) for grad in grads_out]
+    incoming = [_unit_stride(grad) for grad in grads_out]
     laid = [_unit_stride(source) for source in sources]
     weight = edge_weight.contiguous()
     grad_weight = torch.zeros(weight.shape, dtype=torch.float64) if need_weight else None
     made = [(0, 0, 0) if grad is None or not grad.numel() else (grad.data_ptr(), *grad.stride()[:2]) for grad in grads]
-    head = _head(given[0], weight, loads, code, fuse, norm, eps)
+    head = _head(incoming[0], weight, loads, code, fuse, norm, eps)
     found = [column for part in zip(*made, strict=True) for column in part]
     address = 0 if grad_weight is None else _address(grad_weight)
-    _run("backward", given[0].dtype, *head, *_layout(laid), *_layout(given), *found, *neurons, address)
+    _run("backward", incoming[0].dtype, *head, *_layout(laid), *_layout(incoming), *found, *neurons, address)
     return edge_weight.new_empty(0) if grad_weight is None else grad_weight.to(edge_weight.dtype)
 
 
@@ -73,7 +67,7 @@ def _head(
 ) -> tuple[int | float, ...]:
     rows, _, feature = like.shape
     program = (rows, feature, loads.shape[0], code.shape[0], _address(loads), _address(code))
-    return (*program, _address(weight), _FUSE[fuse], _NORM[norm], eps)
+    return (*program, _address(weight), codes.FUSE[fuse], codes.NORM[norm], eps)
 
 
 def _layout(tensors: Sequence[Tensor]) -> tuple[int, ...]:
@@ -90,7 +84,7 @@ def _unit_stride(source: Tensor) -> Tensor:
 
 
 def _address(tensor: Tensor) -> int:
-    """The address, or 0 for an empty tensor, which stands for "not there"."""
+    """The address, or 0 for an empty tensor, which means "not there"."""
     return tensor.data_ptr() if tensor.numel() else 0
 
 
@@ -101,9 +95,6 @@ def _run(name: str, dtype: torch.dtype, *values: int | float) -> None:
 
 @functools.cache
 def _function(name: str, dtype: torch.dtype) -> Callable[[bytes], int]:
-    library = load_library()
-    if library is None:
-        raise RuntimeError("the native library is not built; run pip install again with a C++ compiler at hand")
-    found = getattr(library, f"elegans_visits_{name}_{_NAMES[dtype]}")
+    found = getattr(native_library(), f"elegans_visits_{name}_{_NAMES[dtype]}")
     found.argtypes = [ctypes.c_char_p]
     return found

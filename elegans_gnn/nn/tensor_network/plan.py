@@ -1,11 +1,11 @@
-"""From the schedule to what the executor runs: stages of one grouped product of units and one program of visits.
+"""From the schedule to what the runner runs: stages of one grouped product of units and one program of visits.
 
 Only the units are expensive, and only they are worth batching, so visits are cut by the number of units on the longest
 path to them. Stage k applies the units whose source is k units deep (one grouped product), then runs the fused arrivals
 that depend on them. On the worm's graph that is 4 stages. A program loads values into slots, works on the slots in
-place, and exports copies: `taps` are the inputs of the next stage's units, in their order, `carry` is whatever a later
-program will load, and `done` are final states of output neurons. So every tensor between stages has exactly one
-consumer, and its gradient is one dense tensor that nobody adds to.
+place, and exports copies: the inputs of the next stage's units, in their order; the carry, which is whatever a later
+program loads; and the final states of output neurons. So every tensor between stages has exactly one consumer, and its
+gradient is one dense tensor that nobody adds to.
 """
 
 from __future__ import annotations
@@ -16,54 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elegans_gnn.nn.tensor_network.schedule import FIRST, FUSE, Schedule
-
-# Instructions of a program: (code, target slot or row, source slot, edge, wavefront inside the program).
-OP_FUSE, OP_ADD, OP_TAP, OP_CARRY, OP_DONE = 0, 1, 2, 3, 4
-INPUT, CARRY, UNITS = 0, 1, 2  # what a program loads from: the input, the last program's carry, this stage's units
-
-
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """One grouped product of units, then one program of visits.
-
-    Args:
-        neurons: [n] whose units are applied; sorted so that equal units stand together. Stage 0 applies them to the
-            network's input (or to ``inputs``), the others to the last program's taps.
-        normed: the first so many units are followed by the norm; the others are re-applied units, without it.
-        loads: [S, 2] int32 (INPUT, CARRY or UNITS; row) of each slot's first content.
-        code: [T, 5] int32 instructions.
-        exports: numbers of exported rows: taps, carry, done.
-        loads_input: whether the program loads the network's input.
-    """
-
-    neurons: NDArray[np.int64]
-    normed: int
-    loads: NDArray[np.int32]
-    code: NDArray[np.int32]
-    exports: tuple[int, int, int]
-    loads_input: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """The stages.
-
-    Args:
-        stages: in order.
-        outputs: [M] the output neurons in the order in which the stages are done with them.
-        inputs: [n] for each unit of stage 0 the neuron whose state from before it takes, or -1 for the network's input.
-        carried: the neurons that start with a state from before.
-    """
-
-    stages: tuple[Stage, ...]
-    outputs: NDArray[np.int64]
-    inputs: NDArray[np.int64]
-    carried: NDArray[np.int64]
-
-    @property
-    def num_units(self) -> int:
-        """Unit applications, the matrix products of one forward pass."""
-        return sum(len(stage.neurons) for stage in self.stages)
+from elegans_gnn.ops.codes import (
+    FROM_CARRY,
+    FROM_INPUT,
+    FROM_UNITS,
+    OP_ADD,
+    OP_CARRY,
+    OP_FINISHED,
+    OP_FUSE,
+    OP_UNIT_INPUT,
+)
+from elegans_gnn.ops.visits import Plan, Stage
 
 
 def make_plan(schedule: Schedule, unit_of: NDArray[np.int64]) -> Plan:
@@ -132,34 +95,34 @@ class _Planner:
                 for value in (step.replaced, step.read if kind == FUSE else step.added):
                     self.last_load[value] = max(self.last_load.get(value, 0), number)
         units = [self._units(steps) for steps in applied]
-        stages, place = [], {version: (CARRY, neuron) for version, neuron in self.before.items()}
+        stages, place = [], {version: (FROM_CARRY, neuron) for version, neuron in self.before.items()}
         for number in range(self.depth):
             program = _Program(place | units[number].place, self.schedule.commuting)
-            taps = units[number + 1].read
-            self._fill(program, number, writes[number], taps)
+            unit_inputs = units[number + 1].read
+            self._fill(program, number, writes[number], unit_inputs)
             stages.append(program.stage(units[number]))
             place = program.carried
         inputs = [self.before.get(version, -1) for version in units[0].read]
         outputs, carried = np.array(self.outputs, dtype=np.int64), np.flatnonzero(self.schedule.carried)
         return Plan(tuple(stages), outputs, np.array(inputs, dtype=np.int64), carried)
 
-    def _fill(self, program: _Program, number: int, writes: list[_Step], taps: list[int]) -> None:
+    def _fill(self, program: _Program, number: int, writes: list[_Step], unit_inputs: list[int]) -> None:
         """Write one stage's instructions: each value is exported as soon as it is there, before it is overwritten."""
         rows: dict[int, list[int]] = {}
-        for row, version in enumerate(taps):
+        for row, version in enumerate(unit_inputs):
             rows.setdefault(version, []).append(row)
 
         def export(value: int) -> None:
             for row in rows.get(value, ()):
-                program.export(OP_TAP, value, row)
+                program.export(OP_UNIT_INPUT, value, row)
             if self.last_load.get(value, 0) > number:
                 program.export(OP_CARRY, value)
             if value in self.final:
-                program.export(OP_DONE, value)
+                program.export(OP_FINISHED, value)
                 self.outputs.append(self.final.pop(value))
 
         for neuron in self.untouched if number == 0 else ():
-            program.export(OP_DONE, 0)
+            program.export(OP_FINISHED, 0)
             self.outputs.append(neuron)
         for value in list(program.place):
             export(value)
@@ -182,7 +145,7 @@ class _Planner:
             found.read.append(read)
             found.neurons.append(int(target[wanted[key][0].visit]))
             for step in wanted[key]:
-                found.place[step.added if plain else step.made] = (UNITS, row)
+                found.place[step.added if plain else step.made] = (FROM_UNITS, row)
         return found
 
 
@@ -203,25 +166,25 @@ class _Program:
         self.place = {**place}
         self.commuting = commuting
         self.carried: dict[int, tuple[int, int]] = {}  # where the next program finds its values
-        self.exported = {OP_TAP: 0, OP_CARRY: 0, OP_DONE: 0}
+        self.exported = {OP_UNIT_INPUT: 0, OP_CARRY: 0, OP_FINISHED: 0}
         self.loads: list[tuple[int, int]] = []
         self.code: list[tuple[int, int, int, int, int]] = []
-        self.slot: dict[int, int] = {}  # of the values at hand
+        self.slot: dict[int, int] = {}  # where each value is now
         self.ready: list[int] = []
         self.opened: list[int] = []
         self.last_read: list[int] = []
 
-    def _at_hand(self, value: int) -> int:
+    def _slot_of(self, value: int) -> int:
         if value not in self.slot:
             self.slot[value] = len(self.loads)
-            self.loads.append((INPUT, 0) if value == 0 else self.place[value])
+            self.loads.append((FROM_INPUT, 0) if value == 0 else self.place[value])
             for column in (self.ready, self.opened, self.last_read):
                 column.append(0)
         return self.slot[value]
 
     def write(self, step: _Step, edge: int, value: int, fused: bool) -> None:
         """Fuse a state into the target's slot, or add the result of a re-applied unit to it."""
-        source, target = self._at_hand(value), self._at_hand(step.replaced)
+        source, target = self._slot_of(value), self._slot_of(step.replaced)
         wave = self._wave(source, target)
         self.code.append((OP_FUSE if fused else OP_ADD, target, source, edge, wave))
         del self.slot[step.replaced]
@@ -246,11 +209,11 @@ class _Program:
 
     def export(self, code: int, value: int, row: int | None = None) -> None:
         """Copy a value out; exports happen at the end of a wavefront, so the next write waits for the one after."""
-        slot = self._at_hand(value)
+        slot = self._slot_of(value)
         if row is None:
             row = self.exported[code]
             if code == OP_CARRY:
-                self.carried[value] = (CARRY, row)
+                self.carried[value] = (FROM_CARRY, row)
         self.exported[code] += 1
         self.code.append((code, row, slot, -1, self.ready[slot]))
         self.last_read[slot] = max(self.last_read[slot], self.ready[slot] + 1)
@@ -261,15 +224,15 @@ class _Program:
             normed=units.normed,
             loads=np.array(self.loads, dtype=np.int32).reshape(-1, 2),
             code=np.array(self._in_runs() if self.commuting else self.code, dtype=np.int32).reshape(-1, 5),
-            exports=(self.exported[OP_TAP], self.exported[OP_CARRY], self.exported[OP_DONE]),
-            loads_input=(INPUT, 0) in self.loads,
+            exports=(self.exported[OP_UNIT_INPUT], self.exported[OP_CARRY], self.exported[OP_FINISHED]),
+            loads_input=(FROM_INPUT, 0) in self.loads,
         )
 
     def _in_runs(self) -> list[tuple[int, int, int, int, int]]:
         """Sums commute: put a wavefront's additions into one target side by side, at the place of the first of them.
 
         The sources of the later ones are complete before the wavefront, and whoever reads the target's old state in
-        this wavefront stands before the first addition already.
+        this wavefront comes before the first addition already.
         """
         first: dict[tuple[int, int], int] = {}
         keys = []
