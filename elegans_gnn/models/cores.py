@@ -10,10 +10,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
+from elegans_gnn.connectome import Neurons, select_neurons
 from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.models._blocks import MAP_SIZE
 from elegans_gnn.nn import ConnectomeConv, RecurrentCore, Reservoir, TensorNetwork
-from elegans_gnn.nn.core import Neurons, select_neurons
 
 if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
-from elegans_gnn.connectome import ROLES
-from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.connectome import Neurons, select_neurons
+from elegans_gnn.errors import invalid
 from elegans_gnn.nn.connectome_conv import ConnectomeConv
 
 if TYPE_CHECKING:
@@ -21,22 +21,6 @@ if TYPE_CHECKING:
 _CALIBRATION_ROUNDS = 8
 _CALIBRATION_STEPS = 6
 _CALIBRATION_SAMPLES = 16
-
-Neurons = str | Iterable[str]
-
-
-def select_neurons(connectome: Connectome, neurons: Neurons, argument: str) -> NDArray[np.int64]:
-    """Indices of the neurons of a role, or of a list of names, refused when there are none."""
-    present = [role for role in ROLES if (connectome.roles == role).any()]
-    if isinstance(neurons, str) and neurons not in ROLES and neurons not in connectome.names:
-        raise unknown_name(argument, neurons, (*present, "the name of a neuron"))
-    a_role = isinstance(neurons, str) and neurons in ROLES
-    index = connectome.role_index(str(neurons)) if a_role else connectome.index(neurons)
-    if not len(index):
-        raise invalid(argument, "at least one neuron", f"{neurons!r}: none", f"the roles present are {present}")
-    if len(np.unique(index)) != len(index):
-        raise invalid(argument, "each neuron once", "a repeated name", "drop the repetition")
-    return index
 
 
 def hops_from(connectome: Connectome, sources: NDArray[np.int64]) -> NDArray[np.int64]:

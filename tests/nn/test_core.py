@@ -110,7 +110,7 @@ def test_same_seed_same_parameters(worm):
         ({"inputs": "polymodal"}, r"inputs must be at least one neuron, got 'polymodal': none; the roles present are"),
         ({"outputs": []}, r"outputs must be at least one neuron, got \[\]: none"),
         ({"inputs": ["S", "S"]}, "inputs must be each neuron once"),
-        ({"inputs": ["Z"]}, "names must be one of I, J, M, S, X, got 'Z'"),
+        ({"inputs": ["Z"]}, "inputs must be one of I, J, M, S, X, got 'Z'"),
         ({"steps": 2.5}, "steps must be a whole number >= 1, got 2.5"),
         ({"inputs": "sensori"}, "inputs must be one of sensory, inter, motor, .*did you mean 'sensory'"),
     ],
@@ -143,3 +143,12 @@ def test_runs_under_autocast_and_in_half_precision(worm, bias):
     half = RecurrentCore(worm, 4, bias=bias).bfloat16()
     half.lesion(neurons=["AVAL", "ASHL"], edges=[0])
     assert half(signal.bfloat16()).dtype == torch.bfloat16
+
+
+def test_inputs_and_outputs_are_given_by_role_name_index_or_mask(worm):
+    wanted = worm.index(["AVAL", "DD6"]).tolist()
+    mask = np.isin(np.arange(worm.num_neurons), wanted)
+    for neurons in ("AVAL,DD06", ["AVAL", "DD6"], wanted, np.array(wanted), mask):
+        assert RecurrentCore(worm, 2, inputs=neurons, calibrate=False).input_index.tolist() == wanted
+    core = RecurrentCore(worm, 2, outputs="DD06", calibrate=False)
+    assert core.output_index.tolist() == worm.index("DD6").tolist()
