@@ -28,7 +28,9 @@ public:
     Memory &operator=(const Memory &) = delete;
     ~Memory() { std::free(data_); }
 
-    template <class T> void put(int64_t i, T value) { memcpy(static_cast<char *>(data_) + i * int64_t(sizeof(T)), &value, sizeof(T)); }
+    template <class T> void put(int64_t i, T value) {
+        memcpy(static_cast<char *>(data_) + i * int64_t(sizeof(T)), &value, sizeof(T));
+    }
     template <class T> T take(int64_t i) const {
         T value;
         memcpy(&value, static_cast<const char *>(data_) + i * int64_t(sizeof(T)), sizeof(T));

@@ -43,7 +43,8 @@ struct Store {
     int64_t dtype;
     Memory memory;
 
-    Store(int64_t dtype, int64_t count) : dtype(dtype), memory(count * (dtype == ELEGANS_F64 ? 8 : dtype == ELEGANS_F32 ? 4 : 2)) {}
+    Store(int64_t dtype, int64_t count)
+        : dtype(dtype), memory(count * (dtype == ELEGANS_F64 ? 8 : dtype == ELEGANS_F32 ? 4 : 2)) {}
     Store(int64_t dtype, const Numbers &values) : Store(dtype, static_cast<int64_t>(values.size())) {
         for (size_t i = 0; i < values.size(); i++) set(static_cast<int64_t>(i), values[i]);
     }

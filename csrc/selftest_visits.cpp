@@ -22,9 +22,10 @@ struct Tensor {
     Memory memory;
 
     Tensor(int64_t rows, int64_t neurons, int64_t feature, int64_t gap)
-        : rows(rows), neurons(neurons), feature(feature), neuron_stride(feature + gap), row_stride(neurons * neuron_stride + gap),
-          memory(rows && neurons ? int64_t(sizeof(T)) * ((rows - 1) * row_stride + (neurons - 1) * neuron_stride + feature) : 0) {}
+        : rows(rows), neurons(neurons), feature(feature), neuron_stride(feature + gap),
+          row_stride(neurons * neuron_stride + gap), memory(rows && neurons ? int64_t(sizeof(T)) * numbers() : 0) {}
 
+    int64_t numbers() const { return (rows - 1) * row_stride + (neurons - 1) * neuron_stride + feature; }
     int64_t place(int64_t row, int64_t neuron, int64_t k) const { return row * row_stride + neuron * neuron_stride + k; }
     void fill(const Numbers &values) {
         for (int64_t i = 0; i < rows * neurons * feature; i++)
@@ -32,8 +33,10 @@ struct Tensor {
     }
     Numbers values() const {
         Numbers found(size_t(rows * neurons * feature));
-        for (int64_t i = 0; i < rows * neurons * feature; i++)
-            found[size_t(i)] = double(memory.template take<T>(place(i / (neurons * feature), i / feature % neurons, i % feature)));
+        for (int64_t i = 0; i < rows * neurons * feature; i++) {
+            const int64_t at = place(i / (neurons * feature), i / feature % neurons, i % feature);
+            found[size_t(i)] = double(memory.template take<T>(at));
+        }
         return found;
     }
 };
@@ -54,7 +57,8 @@ struct Case {
     int64_t exported[3] = {0, 0, 0}, edges = 0;
     Numbers source[SOURCES], grad_out[3], weight;
 
-    Case(const Shape &shape, int32_t fuse, int32_t norm, bool weighted) : shape(shape), fuse(fuse), norm(norm), weighted(weighted) {
+    Case(const Shape &shape, int32_t fuse, int32_t norm, bool weighted)
+        : shape(shape), fuse(fuse), norm(norm), weighted(weighted) {
         for (int64_t s = 0; s < shape.slots; s++) {
             int64_t k = below(SOURCES);
             while (!shape.neurons[k]) k = (k + 1) % SOURCES;
@@ -74,11 +78,11 @@ private:
         step.source = int32_t(below(shape.slots));
         if (step.code >= CODES) step.code = FUSE;
         executed[step.code]++;
-        if (step.code >= TAP) {
-            step.target = int32_t(exported[step.code - TAP]++);
+        if (step.code >= UNIT_INPUT) {
+            step.target = int32_t(exported[step.code - UNIT_INPUT]++);
             return step;
         }
-        const bool again = !code.empty() && code.back().code < TAP && below(2);
+        const bool again = !code.empty() && code.back().code < UNIT_INPUT && below(2);
         step.target = again ? code.back().target : int32_t(below(shape.slots));
         step.edge = step.code == FUSE ? int32_t(edges++) : 0;
         return step;
@@ -96,7 +100,7 @@ struct Expected {
     Numbers exports[3], grad[SOURCES], grad_weight;
 };
 
-// One row after the other; every version of a state is kept, with its gradient: reverse-mode differentiation as in a book.
+// One row after the other; every version of a state is kept, with its gradient: textbook reverse-mode differentiation.
 Expected expect(const Case &c) {
     const size_t feature = size_t(c.shape.feature), slots = size_t(c.shape.slots);
     Expected out;
@@ -109,7 +113,7 @@ Expected expect(const Case &c) {
             return size_t(row * c.shape.neurons[k] + c.loads[2 * slot + 1]) * feature;
         };
         auto export_at = [&](const Instruction &step) {
-            return size_t(row * c.exported[step.code - TAP] + step.target) * feature;
+            return size_t(row * c.exported[step.code - UNIT_INPUT] + step.target) * feature;
         };
         auto weight_at = [&](const Instruction &step) {
             return c.weighted && step.code == FUSE ? c.weight[size_t(step.edge)] : 1.0;
@@ -128,8 +132,9 @@ Expected expect(const Case &c) {
         for (size_t t = 0; t < c.code.size(); t++) {
             const Instruction &step = c.code[t];
             from[t] = current[size_t(step.source)];
-            if (step.code >= TAP) {
-                std::copy(version[from[t]].begin(), version[from[t]].end(), out.exports[step.code - TAP].begin() + int64_t(export_at(step)));
+            if (step.code >= UNIT_INPUT) {
+                for (size_t i = 0; i < feature; i++)
+                    out.exports[step.code - UNIT_INPUT][export_at(step) + i] = version[from[t]][i];
                 continue;
             }
             old[t] = current[size_t(step.target)];
@@ -149,8 +154,8 @@ Expected expect(const Case &c) {
         for (size_t t = c.code.size(); t-- > 0;) {
             const Instruction &step = c.code[t];
             Numbers &grad_a = grad[from[t]];
-            if (step.code >= TAP) {
-                for (size_t i = 0; i < feature; i++) grad_a[i] += c.grad_out[step.code - TAP][export_at(step) + i];
+            if (step.code >= UNIT_INPUT) {
+                for (size_t i = 0; i < feature; i++) grad_a[i] += c.grad_out[step.code - UNIT_INPUT][export_at(step) + i];
                 continue;
             }
             Numbers g = grad[made[t]];
@@ -249,7 +254,8 @@ template <class T>
 void check(const Case &c, const Expected &expected, int wanted, double rounding) {
     if (!c.weighted) wanted &= 7;
     const Results<T> first = run<T>(c, kThreads[0], wanted);
-    const char *exports[] = {"taps", "carry", "finished states"}, *grads[] = {"grad of input", "grad of carry", "grad of units"};
+    const char *exports[] = {"unit inputs", "carry", "finished states"};
+    const char *grads[] = {"grad of input", "grad of carry", "grad of units"};
     for (int k = 0; k < 3; k++) {
         close(exports[k], c, first.exports[k].values(), expected.exports[k], rounding);
         if (wanted >> k & 1) close(grads[k], c, first.grad[k].values(), expected.grad[k], rounding);

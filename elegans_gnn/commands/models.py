@@ -7,8 +7,6 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from elegans_gnn.errors import unknown_name
-
 if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome
 
@@ -63,16 +61,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _graph(options: argparse.Namespace) -> Connectome:
     """The wiring diagram, or the random graph drawn like it."""
-    from elegans_gnn.connectome import open_connectome
-    from elegans_gnn.graphs import list_random_models, random_connectome
+    from elegans_gnn.graphs import open_graph
 
-    known = ("original", *list_random_models())
-    if options.graph not in known:
-        raise unknown_name("--graph", options.graph, known)
-    graph = open_connectome(options.connectome, argument="--connectome")
-    if options.graph == "original":
-        return graph
-    return random_connectome(options.graph, like=graph, seed=options.graph_seed)
+    arguments = {"argument": "--connectome", "graph_argument": "--graph"}
+    return open_graph(options.connectome, options.graph, options.graph_seed, **arguments)
 
 
 def _row(task: str, name: str, graph: Connectome, options: argparse.Namespace) -> dict[str, Any]:
