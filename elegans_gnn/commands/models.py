@@ -53,12 +53,13 @@ def run(options: argparse.Namespace) -> int:
         raise unknown_name("task", options.task, MODELS)
     tasks = list(MODELS) if options.task is None else [options.task]
     names = [(task, name) for task in tasks for name in MODELS[task]]
-    graph = open_graph(options.connectome, options.graph, options.graph_seed, argument="--connectome")
+    where = {"argument": "--connectome", "graph_argument": "--graph"}
+    graph = open_graph(options.connectome, options.graph, options.graph_seed, **where)
     rows = [_row(task, name, graph, options) for task, name in names]
     if options.json:
         print_json(rows)
     else:
-        print_table("models at their default sizes", _HEADINGS, map(_cells, rows), numbers=(3, 5))
+        print_table("models at their default sizes", _HEADINGS, map(_cells, rows), numbers=(3, 5), whole=(0, 1, 2, 3, 5))
     return 0
 
 

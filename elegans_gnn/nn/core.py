@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Neurons, select_neurons
 from elegans_gnn.errors import invalid
+from elegans_gnn.graphs import hops_from
 from elegans_gnn.nn.connectome_conv import ConnectomeConv
 
 if TYPE_CHECKING:
@@ -22,22 +23,6 @@ if TYPE_CHECKING:
 _CALIBRATION_ROUNDS = 8
 _CALIBRATION_STEPS = 6
 _CALIBRATION_SAMPLES = 16
-
-
-def hops_from(connectome: Connectome, sources: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[N] the least number of synapses from any of the sources to each neuron; -1 where there is no way."""
-    hops = np.full(connectome.num_neurons, -1)
-    hops[sources] = 0
-    front = np.zeros(connectome.num_neurons, dtype=bool)
-    front[sources] = True
-    distance = 0
-    while front.any():
-        distance += 1
-        arrived = np.zeros_like(front)
-        arrived[connectome.post[front[connectome.pre]]] = True
-        front = arrived & (hops < 0)
-        hops[front] = distance
-    return hops
 
 
 class RecurrentCore(nn.Module):

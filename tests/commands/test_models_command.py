@@ -73,7 +73,7 @@ def elegans_of(capsys, *arguments):
         (("--task", "classify"), "task must be one of autoencoder, classifier, got 'classify'; did you mean"),
         (("--core", "massage-passing"), "core must be one of .*did you mean 'message-passing'"),
         (("--connectome", "varshney"), "--connectome must be one of .*got 'varshney'; did you mean 'varshney2011'"),
-        (("--graph", "watts"), "graph must be one of original, .*got 'watts'; did you mean 'watts-strogatz'"),
+        (("--graph", "watts"), "--graph must be one of original, .*got 'watts'; did you mean 'watts-strogatz'"),
         (("--connectome", "no/such.csv"), "no/such.csv: No such file or directory"),
         (("--task", "classifier", "--image-size", "7"), "image_size must be >= 8, got 7"),
     ],
