@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from elegans_gnn._text import read_yaml
 from elegans_gnn.datasets import DATA
 from elegans_gnn.errors import invalid, require, unknown_name
+from elegans_gnn.training.config import CONFIGS, TrainingConfig
 from elegans_gnn.training.old_formats import OLD_NAMES, is_whole, settings_of, task_of
-from elegans_gnn.training.settings import CONFIGS, GROUPS, Model, TrainingConfig, declared, range_of, type_of
+from elegans_gnn.training.settings import GROUPS, Model, declared, range_of, type_of
 
 if TYPE_CHECKING:
     from elegans_gnn.models import Option

@@ -59,7 +59,9 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(rows)
     else:
-        print_table("models at their default sizes", _HEADINGS, map(_cells, rows), numbers=(3, 5), whole=(0, 1, 2, 3, 5))
+        print_table(
+            "models at their default sizes", _HEADINGS, map(_cells, rows), numbers=(3, 5), whole=(0, 1, 2, 3, 5)
+        )
     return 0
 
 

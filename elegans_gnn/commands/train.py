@@ -11,6 +11,7 @@ from pathlib import Path
 from elegans_gnn._text import read_json
 from elegans_gnn.commands._settings import TASKS, SettingsParser
 from elegans_gnn.errors import invalid
+from elegans_gnn.training.config import TrainingConfig
 from elegans_gnn.training.folder import (
     CONFIG,
     LAST,
@@ -19,7 +20,6 @@ from elegans_gnn.training.folder import (
     named_run_folder,
     new_run_folder,
 )
-from elegans_gnn.training.settings import TrainingConfig
 
 # Tells the processes that the first one starts which folder it chose.
 _FOLDER = "ELEGANS_GNN_RUN"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from elegans_gnn._lazy import lazy_names
 
 _HOME = {
-    "AutoencoderConfig": "settings",
-    "ClassifierConfig": "settings",
-    "TrainingConfig": "settings",
+    "AutoencoderConfig": "config",
+    "ClassifierConfig": "config",
+    "TrainingConfig": "config",
     "TrainingBatches": "batches",
     "MuonAdamW": "optim",
     "exponential_average": "optim",
@@ -67,6 +67,7 @@ __all__ = [
 if TYPE_CHECKING:
     from elegans_gnn.training.batches import TrainingBatches
     from elegans_gnn.training.checkpoint import load_autoencoder, load_classifier, open_checkpoint
+    from elegans_gnn.training.config import AutoencoderConfig, ClassifierConfig, TrainingConfig
     from elegans_gnn.training.folder import new_run_folder
     from elegans_gnn.training.metrics import (
         ClassificationMetrics,
@@ -81,4 +82,3 @@ if TYPE_CHECKING:
     from elegans_gnn.training.report import print_result
     from elegans_gnn.training.results import AutoencoderResult, ClassifierResult
     from elegans_gnn.training.run import train, train_autoencoder, train_classifier
-    from elegans_gnn.training.settings import AutoencoderConfig, ClassifierConfig, TrainingConfig

@@ -17,8 +17,9 @@ from torch.nn import functional as F
 from elegans_gnn._shapes import Float, Int
 from elegans_gnn.datasets import INK_THRESHOLD, Images, ink
 from elegans_gnn.errors import invalid
+from elegans_gnn.training.config import TrainingConfig
 from elegans_gnn.training.metrics import EVALUATION_BATCH
-from elegans_gnn.training.settings import Augment, TrainingConfig
+from elegans_gnn.training.settings import Augment
 
 Batch = Tensor | tuple[Tensor, Tensor]
 # How far "strong" goes. Lengths are for images of 28 pixels and grow and shrink with the size.

@@ -15,9 +15,9 @@ from elegans_gnn.connectome import Connectome
 from elegans_gnn.datasets import DATA_SETS
 from elegans_gnn.errors import InvalidArgumentError, invalid, unknown_name
 from elegans_gnn.nn import wiring_hash
+from elegans_gnn.training.config import CONFIGS, TrainingConfig
 from elegans_gnn.training.folder import BEST, CONFIG, LAST
 from elegans_gnn.training.prepare import build, needs_graph
-from elegans_gnn.training.settings import CONFIGS, TrainingConfig
 
 _AS_WRITTEN = "use the file as the run wrote it"
 _ANOTHER = "use another checkpoint of the run, or start it anew"

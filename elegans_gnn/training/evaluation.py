@@ -15,10 +15,11 @@ from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.models import from_pretrained
 from elegans_gnn.models.pretrained import CLASSES, WEIGHTS
 from elegans_gnn.training.checkpoint import open_checkpoint
+from elegans_gnn.training.config import TrainingConfig
 from elegans_gnn.training.folder import BEST
 from elegans_gnn.training.metrics import eight_bit_reconstruction, evaluate_classification, evaluate_reconstruction
 from elegans_gnn.training.provenance import TrainedOn, check_unseen, read_training, trained_on
-from elegans_gnn.training.settings import Data, TrainingConfig
+from elegans_gnn.training.settings import Data
 
 PARTS = ("test", "validation")
 _BATCH = 200

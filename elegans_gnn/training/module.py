@@ -12,9 +12,10 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from elegans_gnn.errors import InvalidArgumentError, invalid
+from elegans_gnn.training.config import TrainingConfig
 from elegans_gnn.training.metrics import ClassificationMetrics, ReconstructionMetrics
 from elegans_gnn.training.optim import MuonAdamW, exponential_average, parameter_groups, warmup_cosine
-from elegans_gnn.training.settings import Optim, TrainingConfig
+from elegans_gnn.training.settings import Optim
 
 # What a checkpoint is chosen by: the larger, the better.
 MONITOR = "val/merit"

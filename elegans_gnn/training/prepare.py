@@ -16,9 +16,9 @@ from elegans_gnn.errors import InvalidArgumentError, invalid
 from elegans_gnn.graphs import open_graph
 from elegans_gnn.models import attach_head, build_model
 from elegans_gnn.models.pretrained import check_replaceable
+from elegans_gnn.training.config import TrainingConfig
 from elegans_gnn.training.folder import LAST, check_new
 from elegans_gnn.training.model_options import class_of, uses_connectome
-from elegans_gnn.training.settings import TrainingConfig
 
 
 def check_start(config: TrainingConfig, folder: Path, resume: bool, first_process: bool) -> None:

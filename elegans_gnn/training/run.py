@@ -30,6 +30,7 @@ from elegans_gnn.training.checkpoint import (
     own_images_in,
     read_plain,
 )
+from elegans_gnn.training.config import CONFIGS, AutoencoderConfig, ClassifierConfig, TrainingConfig
 from elegans_gnn.training.folder import (
     BEST,
     CONFIG,
@@ -60,7 +61,6 @@ from elegans_gnn.training.results import (
     finish_autoencoder,
     finish_classifier,
 )
-from elegans_gnn.training.settings import CONFIGS, AutoencoderConfig, ClassifierConfig, TrainingConfig
 
 _PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]

@@ -9,7 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from elegans_gnn.ops._library import library_path
+
+from elegans_gnn.ops._backends import library_path
 
 ROOT = Path(__file__).parents[2]
 ARM_ROOT = Path("/usr/aarch64-linux-gnu")
