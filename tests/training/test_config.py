@@ -120,7 +120,7 @@ def test_the_core_is_one_setting(core: str) -> None:
         ({"core": "tensor-network", "core_steps": 5}, "core_steps has no effect with core=tensor-network, got 5"),
         ({"core_batch_size": 5}, "setting must be one of .*got 'core_batch_size'; did you mean 'batch_size'"),
         ({"leak": "much"}, "leak must be of type float, got 'much'; use leak=0.5"),
-        ({"leak": None}, "leak must be of type float, got nothing; omit it, or use leak=0.5"),
+        ({"leak": None}, "leak must be of type float, got None; use leak=0.5"),
         ({"calibrate": 1}, "calibrate must be of type bool, got 1; use calibrate=True"),
     ],
 )
