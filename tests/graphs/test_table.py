@@ -30,7 +30,7 @@ def test_the_page_describes_each_model_and_its_options() -> None:
     )
     assert set(rows) == set(list_random_models())
     swap_models = {name for name, model in RANDOM_MODELS.items() if "swaps" in model.options}
-    assert swap_models == {"configuration", "degree-preserving", "reciprocity-preserving"}
+    assert swap_models == {"configuration", "degree-preserving", "reciprocity-preserving", "role-degree"}
     for name, model in RANDOM_MODELS.items():
         if "p" in model.options:
             assert f"`p` ({model.options['p']:g})" in rows[name]
