@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ HEARTBEAT_SECONDS = 10.0
 # A lock of another machine that has not been renewed for so long belongs to nobody.
 ABANDONED_SECONDS = 120.0
 _HELD: set[Path] = set()
+_CLAIMING = threading.Lock()
 
 
 class LedgerError(RuntimeError):
@@ -83,19 +85,20 @@ class Ledger:
     def claim(self, key: str) -> bool:
         """Take the lock of a trial; False while somebody else has it."""
         self._folders()
-        numbers = self._numbers(key)
-        if numbers and not self._abandoned(path := self.locks / f"{key}.{numbers[-1]}"):
-            return False
-        path = self.locks / f"{key}.{numbers[-1] + 1 if numbers else 0}"
-        owner = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
-        try:
-            _write(path, owner, replace=False)
-        except FileExistsError:
-            return False
-        except OSError as error:
-            raise _unwritable(self.locks, error) from error
-        _HELD.add(path)
-        return True
+        with _CLAIMING:
+            numbers = self._numbers(key)
+            if numbers and not self._abandoned(self.locks / f"{key}.{numbers[-1]}"):
+                return False
+            path = self.locks / f"{key}.{numbers[-1] + 1 if numbers else 0}"
+            owner = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
+            try:
+                _write(path, owner, replace=False)
+            except FileExistsError:
+                return False
+            except OSError as error:
+                raise _unwritable(self.locks, error) from error
+            _HELD.add(path)
+            return True
 
     def owns(self, key: str) -> bool:
         """Whether the lock is still this process's (another machine may have taken it from one that slept)."""

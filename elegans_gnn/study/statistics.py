@@ -20,6 +20,8 @@ from elegans_gnn.errors import invalid, require
 Array = NDArray[np.float64]
 Verdict = Literal["supported", "contradicted", "equivalent", "undecided"]
 RESAMPLES = 9_999
+# Differences of equal scores that are left over by rounding, relative to the scores.
+_ROUNDING = 1e-12
 _QUANTILES = (np.arange(40) + 0.5) / 40
 
 
@@ -101,6 +103,7 @@ def graph_test(original: Array, nulls: Array) -> Any:
     means = np.nanmean(nulls, axis=-1)
     num_graphs, num_seeds, each = means.shape[-1], original.shape[-1], _seeds_each(nulls)
     distance = np.abs(original.mean(-1) - means.mean(-1))
+    distance = _rounded(distance, np.abs(original).max(-1))
     spread = means.var(-1, ddof=1)
     if each == num_seeds:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -124,7 +127,7 @@ def equivalence_test(original: Array, nulls: Array, margin: float) -> float:
     graphs each bring their own spread.
     """
     first, second, paired = _samples(original, nulls)
-    if (np.ptp(first - second) if paired else max(np.ptp(first), np.ptp(second))) == 0:
+    if _constant(*((first - second,) if paired else (first, second)), scale=np.abs(first).max()):
         return 0.0 if abs(first.mean() - second.mean()) < margin else 1.0
     weightstats = require("statsmodels.stats.weightstats")
     if paired:
@@ -140,7 +143,7 @@ def bootstrap_interval(original: Array, nulls: Array, *, level: float = 0.95, se
     """
     first, second, paired = _samples(original, nulls)
     data = (first - second,) if paired else (first, second)
-    if max(np.ptp(sample) for sample in data) == 0:
+    if _constant(*data, scale=np.abs(first).max()):
         return (difference := float(first.mean() - second.mean())), difference
     found = stats.bootstrap(
         data, _mean if paired else _mean_difference, n_resamples=RESAMPLES, confidence_level=level, vectorized=True,
@@ -189,6 +192,7 @@ def against_graphs(original: Array, nulls: Array, *, margin: float, alpha: float
     means = np.nanmean(nulls, axis=1)
     difference = float(original.mean() - means.mean())
     shared = np.isfinite(nulls).any(0)
+    differences = original[shared] - np.nanmean(nulls[:, shared], axis=0)
     split = variance_split(nulls)
     if np.isnan(split.seeds):
         seeds = float(original.var(ddof=1))
@@ -199,7 +203,7 @@ def against_graphs(original: Array, nulls: Array, *, margin: float, alpha: float
         interval=bootstrap_interval(original, nulls, level=1 - alpha),
         p_value=float(graph_test(original, nulls)),
         p_rank=float(rank_test(original, nulls)),
-        p_seeds=float(sign_flip_test(original[shared] - np.nanmean(nulls[:, shared], axis=0))),
+        p_seeds=float(sign_flip_test(_rounded(differences, np.abs(original).max()))),
         p_equivalence=equivalence_test(original, nulls, margin),
         effect_size=difference / spread if spread else float("nan"),
         graph_variance=split.graphs,
@@ -212,7 +216,7 @@ def against_graphs(original: Array, nulls: Array, *, margin: float, alpha: float
 def against_one(original: Array, other: Array, *, margin: float, alpha: float = 0.05) -> Evidence:
     """All tests of one graph against a single opponent with the same seeds, [S] each; the seed is the unit."""
     original, others = _checked(original, np.asarray(other, dtype=np.float64)[None])
-    differences = original - others[0]
+    differences = _rounded(original - others[0], np.abs(original).max())
     spread = float(differences.std(ddof=1))
     one_each = np.where(np.eye(len(original), dtype=bool), others, np.nan)
     p_value = float(sign_flip_test(differences))
@@ -270,6 +274,14 @@ def _samples(original: Array, nulls: Array) -> tuple[Array, Array, bool]:
     if len(nulls) > 1 and (run.sum(0) == 1).all():
         return np.nanmean(np.where(run, original, np.nan), axis=1), means, True
     return original, means, False
+
+
+def _rounded(values: Any, scale: Any) -> Any:
+    return np.where(np.abs(values) <= _ROUNDING * scale, 0.0, values)
+
+
+def _constant(*samples: Array, scale: float) -> bool:
+    return all(np.ptp(sample) <= _ROUNDING * scale for sample in samples)
 
 
 def _plausible(freedom: int) -> Array:

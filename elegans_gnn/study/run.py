@@ -191,9 +191,8 @@ def score_name(score: Any) -> str:
     if is_dataclass(score) and not isinstance(score, type):
         return f"{score_name(type(score))} {json.dumps(asdict(score), sort_keys=True, default=repr)}"
     if not hasattr(score, "__qualname__"):
-        raise invalid(
-            "score", "a function, a partial of one, or a dataclass with __call__", repr(score), "see the docs"
-        )
+        expected = "a function, a functools.partial of one, or a dataclass with __call__"
+        raise invalid("score", expected, repr(score), "see docs/fair-comparison.md")
     module = score.__module__
     if module == "__main__":
         module = Path(getattr(sys.modules["__main__"], "__file__", None) or "__main__").stem
