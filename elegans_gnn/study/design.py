@@ -169,7 +169,8 @@ class Design:
 
     def _found_pairs(self, size: float, spread: Spread, seed: int) -> float:
         noise = np.random.default_rng(seed).normal(size, np.sqrt(2) * spread.seeds, (_SIMULATED, len(self.seeds)))
-        found = statistics.sign_flip_test(noise, resamples=_FLIPS) * self.num_comparisons <= self.alpha
+        flips = max(_FLIPS, int(4 * self.num_comparisons / self.alpha))
+        found = statistics.sign_flip_test(noise, resamples=flips) * self.num_comparisons <= self.alpha
         return float(np.mean(found & (noise.mean(-1) > 0)))
 
     def write(self, folder: Path, spread: Spread | None) -> None:

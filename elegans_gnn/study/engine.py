@@ -245,6 +245,7 @@ def run_trials(
     waiting = deque(key for key in ours if key in failed or ledger.record(key) is None)
     if not waiting:
         return
+    ledger.sweep()
     keys = _keys_so_far(ledger, ours)
     running: set[str] = set()
     renewed = time.monotonic()

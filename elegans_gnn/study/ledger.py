@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,13 @@ class Ledger:
         for number in self._numbers(key):
             if (path := self.locks / f"{key}.{number}") in _HELD:
                 os.utime(path)
+
+    def sweep(self) -> None:
+        """Remove what processes that were killed while they wrote left under names of their own."""
+        for path in chain(self.trials.glob(".*"), self.locks.glob(".*")):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > 30 * ABANDONED_SECONDS:
+                    path.unlink()
 
     def _numbers(self, key: str) -> list[int]:
         return sorted(int(path.suffix[1:]) for path in self.locks.glob(f"{key}.*"))

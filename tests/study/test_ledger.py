@@ -130,6 +130,17 @@ def test_a_full_disk_leaves_no_half_record(tmp_path: Path, monkeypatch: pytest.M
     assert record["reason"] == "first"
 
 
+def test_what_killed_writers_left_is_swept_up_in_time(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.trials.mkdir()
+    for name, age in (("new", 0), ("old", 2 * 3600)):
+        (path := ledger.trials / f".{name}.json.abc").touch()
+        os.utime(path, (time.time() - age,) * 2)
+    ledger.write("a", {"status": "done"})
+    ledger.sweep()
+    assert sorted(path.name for path in ledger.trials.iterdir()) == [".new.json.abc", "a.json"]
+
+
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     ledger.trials.mkdir()
