@@ -1,5 +1,5 @@
 """What the tests promise, held against simulated studies. The score has a spread between graphs and between seeds, and
-something that a seed adds to every graph alike. Rates of 400 studies have a standard error of 1.1 points at 5 %."""
+something that a seed adds to every graph alike."""
 
 from __future__ import annotations
 
@@ -36,11 +36,13 @@ def different(design: Design, original: Array, nulls: Array) -> Array:
 
 
 @pytest.mark.hard
-@pytest.mark.parametrize("design", ["one seed each", "all seeds"])
+@pytest.mark.parametrize("design", DESIGNS)
 @pytest.mark.parametrize("spread", ["equal", "graphs"])
-def test_a_a_comparisons_reject_as_often_as_alpha_says(design: str, spread: str) -> None:
-    p_values = statistics.graph_test(*a_a(DESIGNS[design], SPREADS[spread], 400))
-    assert 0.03 <= np.mean(p_values < 0.05) <= 0.07
+def test_a_a_comparisons_reject_about_as_often_as_alpha_says(design: str, spread: str) -> None:
+    """Twenty times 400 studies, a standard error of 0.25 points: a single 400 could pass or fail by chance."""
+    blocks = [a_a(DESIGNS[design], SPREADS[spread], 400, seed=2 * block) for block in range(20)]
+    rates = [np.mean(statistics.graph_test(*block) < 0.05) for block in blocks]
+    assert 0.03 <= np.mean(rates) <= 0.07
 
 
 @pytest.mark.parametrize("design", DESIGNS)

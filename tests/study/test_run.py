@@ -50,7 +50,7 @@ def test_each_null_and_each_control_is_judged(study: Study) -> None:
     assert null.p_value < null.p_adjusted < 0.01
     assert frozen.p_rank is None
     with pytest.raises(FrozenInstanceError):
-        null.verdict = "undecided"  # type: ignore[misc]
+        null.verdict = "undecided"
 
 
 def test_smaller_can_be_better(tmp_path: Path) -> None:
