@@ -26,6 +26,9 @@ EXTRA_OF_MODULE = {
     "onnxscript": "onnx",
     "onnxruntime": "onnx",
     "timm": "backbones",
+    "pandas": "study",
+    "ray": "study",
+    "statsmodels": "study",
 }
 
 
