@@ -26,6 +26,8 @@ EXTRA_OF_MODULE = {
     "onnxscript": "onnx",
     "onnxruntime": "onnx",
     "timm": "backbones",
+    "pandas": "tables",
+    "pyarrow": "tables",
 }
 
 

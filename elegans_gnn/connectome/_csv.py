@@ -12,16 +12,18 @@ import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-from numpy.typing import NDArray
 
-from elegans_gnn.connectome._columns import ENTRY_COLUMNS, NEURON_COLUMNS, Columns, first_repeat
+from elegans_gnn.connectome._attributes import check_options
+from elegans_gnn.connectome._columns import ENTRY_COLUMNS, NEURON_COLUMNS, Column, Columns, first_repeat, summed
 from elegans_gnn.connectome._files import MAX_BYTES, checked_head, undecodable_line
-from elegans_gnn.connectome._values import natural_key, parse_count
+from elegans_gnn.connectome._headers import Attributes, table_columns
+from elegans_gnn.connectome._values import CHEMICAL, counts_or_weights, natural_key, parse_count
 from elegans_gnn.errors import ConnectomeFormatError, invalid
 
 Parser = Callable[[str], Any]
@@ -34,11 +36,39 @@ _BATCH = 256  # fewer rows than make the garbage collector walk a process that h
 
 
 def read_columns(
-    neurons: str | os.PathLike[str] | None, synapses: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES
+    neurons: str | os.PathLike[str] | None,
+    synapses: str | os.PathLike[str],
+    *,
+    max_bytes: int = MAX_BYTES,
+    attributes: Attributes | None = None,
+    kind: str | None = None,
+    parallel: str = "refuse",
+    roles: Any = None,
 ) -> dict[str, Any]:
     """The arguments of :meth:`Connectome.from_edges`, without a title; arguments and errors as in :func:`read_csv`."""
-    columns = {} if neurons is None else _read_neurons(Path(neurons), max_bytes)
-    return _read_synapses(Path(synapses), columns.get("names"), neurons, max_bytes) | columns
+    attributes = attributes or {}
+    check_options(attributes, parallel, (*NEURON_FIELDS, *SYNAPSE_FIELDS))
+    columns = {} if neurons is None else _read_neurons(Path(neurons), _chosen(attributes, NEURON_FIELDS), max_bytes)
+    known = None if neurons is None else _Codes("a neuron", columns["names"].tolist(), Path(neurons).name)
+    with open_table(
+        Path(synapses), SYNAPSE_FIELDS, ("pre", "post"), _chosen(attributes, SYNAPSE_FIELDS), max_bytes
+    ) as table:
+        read = _read_synapses(table, known, kind or CHEMICAL)
+        if "weight" not in attributes:
+            read = counts_or_weights(read)
+        keys = [read[key] for key in ("pre", "post", *(["kinds"] if "kind" in table.places else []))]
+        repeat = None if parallel == "sum" else first_repeat(*keys)
+        if repeat is not None:
+            remedy = "add up the counts of equal (pre, post, kind), or pass parallel='sum'"
+            raise table.error(repeat, "this entry appears twice", remedy)
+    read["counts"] = np.ones(len(read["pre"]), dtype=np.int64) if read.get("counts") is None else read["counts"]
+    names = read.pop("names")
+    entries = summed({"weights": None} | read) if parallel == "sum" else read
+    return {"names": names, **columns, **entries} | ({} if roles is None else {"roles": roles})
+
+
+def _chosen(attributes: Attributes, columns: Mapping[str, Column]) -> Attributes:
+    return {ours: theirs for ours, theirs in attributes.items() if ours in columns}
 
 
 def write_csv(connectome: Columns, neurons: str | os.PathLike[str], synapses: str | os.PathLike[str]) -> None:
@@ -70,9 +100,9 @@ def _write(path: str | os.PathLike[str], columns: Mapping[str, list[Any]]) -> No
     Path(path).write_bytes(text.getvalue().encode("utf-8"))
 
 
-def _read_neurons(path: Path, max_bytes: int) -> dict[str, Any]:
-    with open_table(path, required=("name",), known=tuple(NEURON_FIELDS), max_bytes=max_bytes) as table:
-        values = table.read({field: (NEURON_FIELDS[field].parse, []) for field in table.fields})
+def _read_neurons(path: Path, attributes: Attributes, max_bytes: int) -> dict[str, Any]:
+    with open_table(path, NEURON_FIELDS, ("name",), attributes, max_bytes) as table:
+        values = table.read({field: (NEURON_FIELDS[field].parse, []) for field in table.places})
         seen: set[str] = set()
         for row, label in enumerate(values["name"]):
             if label in seen:
@@ -104,11 +134,8 @@ class _Counts(dict[str, int]):
         return self.setdefault(text, parse_count(text))
 
 
-def _read_synapses(
-    path: Path, names: NDArray[np.str_] | None, neurons: str | os.PathLike[str] | None, max_bytes: int
-) -> dict[str, Any]:
-    known = None if names is None else names.tolist()
-    position = _Codes("a neuron", known, Path(neurons or "").name)
+def _read_synapses(table: Table, known: _Codes | None, kind: str) -> dict[str, Any]:
+    position = _Codes("a neuron") if known is None else known
     kind_of = _Codes("a kind")
     parsers: dict[str, Parser] = {
         "pre": position.__getitem__,
@@ -117,50 +144,34 @@ def _read_synapses(
         "count": _Counts().__getitem__,
         "weight": SYNAPSE_FIELDS["weight"].parse,
     }
-    with open_table(path, required=("pre", "post"), known=tuple(SYNAPSE_FIELDS), max_bytes=max_bytes) as table:
-        columns = table.read(
-            {field: (parsers[field], array("d" if field == "weight" else "q")) for field in table.fields}
-        )
-        read = {field: np.asarray(column) for field, column in columns.items()}
-    if names is None:
-        labels = list(position)
-        order = sorted(range(len(labels)), key=lambda row: natural_key(labels[row]))
-        rank = np.empty(len(labels), dtype=np.int64)
-        rank[order] = np.arange(len(labels))
+    columns = table.read({key: (parsers[key], array("d" if key == "weight" else "q")) for key in table.places})
+    read = {SYNAPSE_FIELDS[key].field: np.asarray(column) for key, column in columns.items()}
+    labels = [*position]
+    if known is None:
+        labels.sort(key=natural_key)
+        place = {name: row for row, name in enumerate(labels)}
+        rank = np.array([place[name] for name in position], dtype=np.int64)
         read |= {"pre": rank[read["pre"]], "post": rank[read["post"]]}
-        names = np.array([labels[row] for row in order], dtype=np.str_)
-    repeat = first_repeat(*(read[key] for key in ("pre", "post", "kind") if key in read))
-    if repeat is not None:
-        raise table.error(repeat, "this entry appears twice", "add up the counts of equal (pre, post, kind)")
-    return {
-        "names": names,
-        "pre": read["pre"],
-        "post": read["post"],
-        "kinds": np.array([*kind_of], dtype=np.str_)[read["kind"]] if kind_of else "chemical",
-        "counts": read.get("count", 1),
-        "weights": read.get("weight"),
-    }
+    kinds = np.array([*kind_of], dtype=np.str_)[read["kinds"]] if kind_of else np.full(len(read["pre"]), kind)
+    return {"names": np.array(labels, dtype=np.str_), **read, "kinds": kinds}
 
 
 class Table:
     """The rows after the header; made by :func:`open_table`."""
 
-    def __init__(self, path: Path, file: TextIO, required: tuple[str, ...], known: tuple[str, ...]) -> None:
+    def __init__(
+        self, path: Path, file: TextIO, known: Mapping[str, Column], required: Sequence[str], attributes: Attributes
+    ) -> None:
         self.path = path
         self._reader = csv.reader(file, strict=True)
-        self.fields = next(self._reader, [])
-        remedy = f"the first line must name columns among {', '.join(known)}"
-        for field in required:
-            if field not in self.fields:
-                raise ConnectomeFormatError(path, f"column {field!r} is missing", remedy, line=1)
-        for field in self.fields:
-            if field not in known or self.fields.count(field) > 1:
-                raise ConnectomeFormatError(path, f"column {field!r} is unknown or repeated", remedy, line=1)
+        self._header = next(self._reader, [])
+        refuse = partial(ConnectomeFormatError, path, line=1)
+        self.places = table_columns(self._header, [*known.values()], attributes, required, refuse)
 
     def read(self, columns: Mapping[str, tuple[Parser, Any]]) -> dict[str, Any]:
         """Parse every cell and append it to the container (list or array) of its column; returns the containers."""
-        width, done = len(self.fields), 0
-        plan = [(self.fields.index(field), parse, values) for field, (parse, values) in columns.items()]
+        width, done = len(self._header), 0
+        plan = [(self.places[field], parse, values) for field, (parse, values) in columns.items()]
         while batch := list(islice(self._reader, _BATCH)):
             rows = [row for row in batch if row]  # csv gives an empty list for a blank line
             try:
@@ -186,14 +197,15 @@ class Table:
 
     def _raise_first(self, rows: list[list[str]], done: int, columns: Mapping[str, tuple[Parser, Any]]) -> None:
         for row, cells in enumerate(rows, start=done):
-            if len(cells) != len(self.fields):
-                problem = f"{len(cells)} cells where the header has {len(self.fields)}"
+            if len(cells) != len(self._header):
+                problem = f"{len(cells)} cells where the header has {len(self._header)}"
                 raise self.error(row, problem, "give one cell per column")
-            for field, text in zip(self.fields, cells, strict=True):
+            for field, place in sorted(self.places.items(), key=lambda item: item[1]):
                 try:
-                    columns[field][0](text)
+                    columns[field][0](cells[place])
                 except ValueError as error:
-                    raise self.error(row, f"column {field!r}: {error}", "correct or drop the row") from error
+                    problem = f"column {self._header[place]!r}: {error}"
+                    raise self.error(row, problem, "correct or drop the row") from error
 
     def _line_of(self, row: int) -> int:
         """Read the file again up to the row: only an error needs its line."""
@@ -205,7 +217,9 @@ class Table:
 
 
 @contextmanager
-def open_table(path: Path, *, required: tuple[str, ...], known: tuple[str, ...], max_bytes: int) -> Iterator[Table]:
+def open_table(
+    path: Path, known: Mapping[str, Column], required: Sequence[str], attributes: Attributes, max_bytes: int
+) -> Iterator[Table]:
     """Open a CSV file whose header has the required columns and only known ones.
 
     Raises:
@@ -219,7 +233,7 @@ def open_table(path: Path, *, required: tuple[str, ...], known: tuple[str, ...],
     table = None
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            table = Table(path, file, required, known)
+            table = Table(path, file, known, required, attributes)
             yield table
     except UnicodeDecodeError as error:
         line = undecodable_line(path)

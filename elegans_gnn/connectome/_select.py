@@ -23,6 +23,7 @@ from elegans_gnn.connectome._values import GAP, MERGED, ROLES, plain_name
 from elegans_gnn.errors import invalid, unknown_name
 
 Neurons = str | Iterable[str] | Iterable[int] | NDArray[Any]
+SELECTORS = ("all", "sources", "sinks")
 _COMPONENTS = ("weak", "strong")
 
 
@@ -31,12 +32,13 @@ def select_neurons(connectome: Columns, neurons: Neurons, argument: str) -> NDAr
 
     Args:
         connectome: the graph.
-        neurons: a role (``"sensory"``), a name (``"DD6"``, or ``"DD06"`` where no neuron has that very name), several
-            names as a list or separated by commas (``"AVAL,AVAR"``), indices, or a mask [N].
+        neurons: a role (``"sensory"``), ``"all"``, ``"sources"`` (no edge from another neuron), ``"sinks"`` (no edge to
+            another), a name (``"DD6"``, or ``"DD06"`` where no neuron has that very name), several names as a list or
+            separated by commas (``"AVAL,AVAR"``), indices, or a mask [N]. The first of these that fits is meant.
         argument: the name of the argument in error messages.
 
     Returns:
-        The indices: of a role or a mask ascending, otherwise in the order given.
+        The indices: of names and indices in the order given, otherwise ascending.
 
     Raises:
         ValueError: no neuron, a neuron twice, an unknown name, or an index out of range.
@@ -55,8 +57,9 @@ def select_neurons(connectome: Columns, neurons: Neurons, argument: str) -> NDAr
             index = _rows(connectome, given, argument, "names, indices or a mask", "pass one of these")
     if not len(index):
         shown = f"{neurons!r}: none" if isinstance(neurons, str | list | tuple) else "none"
-        present = [role for role in ROLES if (connectome.roles == role).any()]
-        raise invalid(argument, "at least one neuron", shown, f"the roles present are {', '.join(present) or 'none'}")
+        present = ", ".join(_present_roles(connectome)) or "none"
+        ways = f"{argument}='A,B' names neurons, a list of indices or a mask works too, and so do 'all', 'sources', 'sinks'"
+        raise invalid(argument, "at least one neuron", shown, f"the roles present are {present}; {ways}")
     unique, times = np.unique(index, return_counts=True)
     if len(unique) != len(index):
         twice = connectome.names[unique[times > 1][0]]
@@ -65,16 +68,22 @@ def select_neurons(connectome: Columns, neurons: Neurons, argument: str) -> NDAr
 
 
 def _rows_of_text(connectome: Columns, text: str, argument: str) -> NDArray[np.int64]:
-    """A role, else a name, else names separated by commas."""
     if text in ROLES:
         return connectome.role_index(text)
+    if text in SELECTORS:
+        between = connectome.pre != connectome.post
+        ends = {"sources": connectome.post[between], "sinks": connectome.pre[between]}
+        return np.setdiff1d(np.arange(connectome.num_neurons), ends.get(text, []))
     names = set(connectome.names.tolist())
     if text in names or plain_name(text) in names:
         return named_rows(connectome, text, argument)
     if "," in text:
         return named_rows(connectome, [part.strip() for part in text.split(",")], argument)
-    present = [role for role in ROLES if (connectome.roles == role).any()]
-    raise unknown_name(argument, text, (*present, "the name of a neuron"))
+    raise unknown_name(argument, text, (*_present_roles(connectome), *SELECTORS, "the name of a neuron"))
+
+
+def _present_roles(connectome: Columns) -> list[str]:
+    return [role for role in ROLES if (connectome.roles == role).any()]
 
 
 def _rows(connectome: Columns, neurons: NDArray[Any], argument: str, expected: str, remedy: str) -> NDArray[np.int64]:
