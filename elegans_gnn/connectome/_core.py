@@ -295,6 +295,8 @@ class Connectome(Columns):
 def _ends(argument: str, values: ArrayLike, labels: NDArray[np.str_]) -> NDArray[np.int64]:
     """One end of each entry as indices, from names or indices."""
     array = np.asarray(values)
+    if array.dtype.kind == "O":  # a column of pandas
+        array = np.array(array.tolist())
     if array.dtype.kind not in "US":
         return integer_column(argument, array, len(array))
     row_of = {str(label): row for row, label in enumerate(labels)}

@@ -58,8 +58,9 @@ def select_neurons(connectome: Columns, neurons: Neurons, argument: str) -> NDAr
     if not len(index):
         shown = f"{neurons!r}: none" if isinstance(neurons, str | list | tuple) else "none"
         present = ", ".join(_present_roles(connectome)) or "none"
-        ways = f"{argument}='A,B' names neurons, a list of indices or a mask works too, and so do 'all', 'sources', 'sinks'"
-        raise invalid(argument, "at least one neuron", shown, f"the roles present are {present}; {ways}")
+        ways = f"{argument}='A,B' names neurons, a list of indices or a mask works too, and so do"
+        remedy = f"the roles present are {present}; {ways} {', '.join(map(repr, SELECTORS))}"
+        raise invalid(argument, "at least one neuron", shown, remedy)
     unique, times = np.unique(index, return_counts=True)
     if len(unique) != len(index):
         twice = connectome.names[unique[times > 1][0]]
