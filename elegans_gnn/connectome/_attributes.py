@@ -12,7 +12,7 @@ import numpy as np
 from elegans_gnn.connectome import _elegans_ai
 from elegans_gnn.connectome._columns import ENTRY_COLUMNS, NEURON_COLUMNS, Column, Columns, first_repeat, summed
 from elegans_gnn.connectome._headers import Attributes, our_columns
-from elegans_gnn.connectome._values import CHEMICAL, GAP, counts_or_weights
+from elegans_gnn.connectome._values import CHEMICAL, GAP, counts_or_weights, natural_key
 from elegans_gnn.errors import InvalidArgumentError, unknown_name
 
 # The name of a neuron and the two ends of an edge have other rules.
@@ -39,6 +39,7 @@ class AttributeTable:
     edges: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     title: str = ""
     source: str = ""
+    value: str = "attribute"
 
 
 def table_in_memory(
@@ -76,7 +77,9 @@ def read_columns(
 ) -> dict[str, Any]:
     """The arguments of :meth:`Connectome.from_edges` from a table; options as in :meth:`Connectome.from_networkx`."""
     attributes = attributes or {}
-    check_options(attributes, parallel)
+    _check_assigned(attributes, ASSIGNABLE)
+    if parallel not in PARALLEL:
+        raise unknown_name("parallel", str(parallel), PARALLEL)
     if _elegans_ai.is_published_format(table.nodes, table.edges):
         edges = _elegans_ai.decode_edges(table.edges, partial(table.refuse, "edge"))
         table = replace(table, nodes=_elegans_ai.decode_nodes(table.nodes), edges=edges)
@@ -103,10 +106,43 @@ def read_columns(
     }
 
 
-def check_options(attributes: Attributes, parallel: str, assignable: Sequence[str] = ASSIGNABLE) -> None:
-    """Refuse unknown attributes and ways of treating parallel edges."""
-    if parallel not in PARALLEL:
-        raise unknown_name("parallel", str(parallel), PARALLEL)
+def joined(
+    entries: dict[str, list[Any]],
+    neurons: dict[str, list[Any]] | None,
+    attributes: Attributes,
+    refuse: Callable[[str, int, str, str], ValueError],
+    title: str,
+    **options: Any,
+) -> dict[str, Any]:
+    """The same from our columns of a table of edges and one of neurons (by title), or of edges alone."""
+    _check_assigned(attributes, ("pre", "post", *ASSIGNABLE))
+    ends = [[label(end) for end in entries.pop(key)] for key in ("pre", "post")]
+    listed = None if neurons is None else [label(name) for name in neurons.pop("name")]
+    names = sorted({*ends[0], *ends[1]} - {""}, key=natural_key) if listed is None else listed
+    position = {name: row for row, name in enumerate(names)}
+    for key, column in zip(("pre", "post"), ends, strict=True):
+        row = next((row for row, name in enumerate(column) if name not in position), None)
+        if row is not None:
+            lacking = f"{column[row]!r} is not a neuron of {title}" if column[row] else "a neuron without a name"
+            raise refuse("edge", row, f"column {key!r}: {lacking}", "correct or drop the row")
+    row = next((row for row, kind in enumerate(entries.get("kind", ())) if not kind), None)
+    if row is not None:
+        raise refuse("edge", row, "column 'kind': a kind without a name", "correct or drop the row")
+    pre, post = ([position[name] for name in column] for column in ends)
+    table = AttributeTable(names, pre, post, [False] * len(pre), refuse, neurons or {}, entries, value="column")
+    # What was assigned keeps its meaning: a column that was chosen as the weight never becomes the count.
+    chosen: Attributes = {ours: ours for ours in attributes if ours in entries}
+    return read_columns(table, attributes=chosen, **options)
+
+
+def label(name: Any) -> str:
+    """A name as text: 3.0, which pandas makes of 3 in a column with gaps, is 3."""
+    if name.__class__ is str:
+        return name
+    return "" if name is None else str(int(name)) if isinstance(name, float) and name.is_integer() else str(name)
+
+
+def _check_assigned(attributes: Attributes, assignable: Sequence[str]) -> None:
     for ours in attributes:
         if ours not in assignable:
             raise unknown_name("attributes", ours, assignable)
@@ -124,7 +160,9 @@ def _names(table: AttributeTable, attributes: Attributes) -> list[str]:
     seen: set[str] = set()
     for row, label in enumerate(names):
         if not label or label in seen:
-            raise table.refuse("node", row, f"neuron {label!r} appears twice" if label else "no name", remedy)
+            raise table.refuse(
+                "node", row, f"neuron {label!r} appears twice" if label else "a neuron without a name", remedy
+            )
         seen.add(label)
     return names
 
@@ -143,18 +181,24 @@ def _parsed(table: AttributeTable, what: str, columns: Mapping[str, Sequence[Any
 
 def _values(table: AttributeTable, what: str, column: Column, given: Sequence[Any]) -> list[Any]:
     attribute, values = column.attribute, []
+    known: dict[str, Any] = {}
     for row, value in enumerate(given):
+        if value.__class__ is str and value in known:
+            values.append(known[value])
+            continue
         if value is None:
             if column.default is None:
-                problem = f"attribute {attribute!r} is missing here and present elsewhere"
+                problem = f"{table.value} {attribute!r} is missing here and present elsewhere"
                 raise table.refuse(what, row, problem, "give it to all or to none")
             values.append(column.default)
             continue
         try:
             values.append(column.parse(value))
+            if value.__class__ is str:
+                known[value] = values[-1]
         except (TypeError, ValueError, OverflowError) as error:
             remedy = f"correct it, or pass attributes={{{attribute!r}: None}} to ignore that attribute"
-            raise table.refuse(what, row, f"attribute {attribute!r}: {error}", remedy) from error
+            raise table.refuse(what, row, f"{table.value} {attribute!r}: {error}", remedy) from error
     return values
 
 

@@ -9,24 +9,18 @@ import csv
 import io
 import os
 import re
-from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-import numpy as np
-
-from elegans_gnn.connectome._attributes import check_options
-from elegans_gnn.connectome._columns import ENTRY_COLUMNS, NEURON_COLUMNS, Column, Columns, first_repeat, summed
+from elegans_gnn.connectome._attributes import joined
+from elegans_gnn.connectome._columns import ENTRY_COLUMNS, NEURON_COLUMNS, Column, Columns
 from elegans_gnn.connectome._files import MAX_BYTES, checked_head, undecodable_line
 from elegans_gnn.connectome._headers import Attributes, table_columns
-from elegans_gnn.connectome._values import CHEMICAL, counts_or_weights, natural_key, parse_count
 from elegans_gnn.errors import ConnectomeFormatError, invalid
 
-Parser = Callable[[str], Any]
 _BY_ATTRIBUTE = {column.attribute: column for column in NEURON_COLUMNS}
 # The bundled tables have the class before the role.
 NEURON_FIELDS = {key: _BY_ATTRIBUTE[key] for key in dict.fromkeys(("name", "class", *_BY_ATTRIBUTE))}
@@ -41,34 +35,18 @@ def read_columns(
     *,
     max_bytes: int = MAX_BYTES,
     attributes: Attributes | None = None,
-    kind: str | None = None,
-    parallel: str = "refuse",
-    roles: Any = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """The arguments of :meth:`Connectome.from_edges`, without a title; arguments and errors as in :func:`read_csv`."""
-    attributes = attributes or {}
-    check_options(attributes, parallel, (*NEURON_FIELDS, *SYNAPSE_FIELDS))
-    columns = {} if neurons is None else _read_neurons(Path(neurons), _chosen(attributes, NEURON_FIELDS), max_bytes)
-    known = None if neurons is None else _Codes("a neuron", columns["names"].tolist(), Path(neurons).name)
-    with open_table(
-        Path(synapses), SYNAPSE_FIELDS, ("pre", "post"), _chosen(attributes, SYNAPSE_FIELDS), max_bytes
-    ) as table:
-        read = _read_synapses(table, known, kind or CHEMICAL)
-        if "weight" not in attributes:
-            read = counts_or_weights(read)
-        keys = [read[key] for key in ("pre", "post", *(["kinds"] if "kind" in table.places else []))]
-        repeat = None if parallel == "sum" else first_repeat(*keys)
-        if repeat is not None:
-            remedy = "add up the counts of equal (pre, post, kind), or pass parallel='sum'"
-            raise table.error(repeat, "this entry appears twice", remedy)
-    read["counts"] = np.ones(len(read["pre"]), dtype=np.int64) if read.get("counts") is None else read["counts"]
-    names = read.pop("names")
-    entries = summed({"weights": None} | read) if parallel == "sum" else read
-    return {"names": names, **columns, **entries} | ({} if roles is None else {"roles": roles})
+    paths = {"node": Path(neurons or ""), "edge": Path(synapses)}
 
+    def refuse(what: str, row: int, problem: str, remedy: str) -> ConnectomeFormatError:
+        return ConnectomeFormatError(paths[what], problem, remedy, line=_line_of(paths[what], row))
 
-def _chosen(attributes: Attributes, columns: Mapping[str, Column]) -> Attributes:
-    return {ours: theirs for ours, theirs in attributes.items() if ours in columns}
+    read = partial(_read, attributes=attributes or {}, max_bytes=max_bytes)
+    about = None if neurons is None else read(paths["node"], [*NEURON_FIELDS.values()], ("name",))
+    entries = read(paths["edge"], ENTRY_COLUMNS, ("pre", "post"))
+    return joined(entries, about, attributes or {}, refuse, paths["node"].name, **options)
 
 
 def write_csv(connectome: Columns, neurons: str | os.PathLike[str], synapses: str | os.PathLike[str]) -> None:
@@ -100,144 +78,47 @@ def _write(path: str | os.PathLike[str], columns: Mapping[str, list[Any]]) -> No
     Path(path).write_bytes(text.getvalue().encode("utf-8"))
 
 
-def _read_neurons(path: Path, attributes: Attributes, max_bytes: int) -> dict[str, Any]:
-    with open_table(path, NEURON_FIELDS, ("name",), attributes, max_bytes) as table:
-        values = table.read({field: (NEURON_FIELDS[field].parse, []) for field in table.places})
-        seen: set[str] = set()
-        for row, label in enumerate(values["name"]):
-            if label in seen:
-                raise table.error(row, f"neuron {label!r} appears twice", "give every neuron its own name")
-            seen.add(label)
-    read = {NEURON_FIELDS[field].field: np.array(column) for field, column in values.items()}
-    return read | {"names": np.array(values["name"], dtype=np.str_)}
-
-
-class _Codes(dict[str, int]):
-    """Integers for texts, all texts or only known ones; a lookup runs at the speed of a dict."""
-
-    def __init__(self, what: str, known: Sequence[str] | None = None, table: str = "") -> None:
-        super().__init__({} if known is None else {text: code for code, text in enumerate(known)})
-        self._what, self._closed, self._table = what, known is not None, table
-
-    def __missing__(self, text: str) -> int:
-        if self._closed:
-            raise ValueError(f"{text!r} is not a neuron of {self._table}")
-        if not text:
-            raise ValueError(f"{self._what} without a name")
-        return self.setdefault(text, len(self))
-
-
-class _Counts(dict[str, int]):
-    """Counts by their text: few different ones fill a long column."""
-
-    def __missing__(self, text: str) -> int:
-        return self.setdefault(text, parse_count(text))
-
-
-def _read_synapses(table: Table, known: _Codes | None, kind: str) -> dict[str, Any]:
-    position = _Codes("a neuron") if known is None else known
-    kind_of = _Codes("a kind")
-    parsers: dict[str, Parser] = {
-        "pre": position.__getitem__,
-        "post": position.__getitem__,
-        "kind": kind_of.__getitem__,
-        "count": _Counts().__getitem__,
-        "weight": SYNAPSE_FIELDS["weight"].parse,
-    }
-    columns = table.read({key: (parsers[key], array("d" if key == "weight" else "q")) for key in table.places})
-    read = {SYNAPSE_FIELDS[key].field: np.asarray(column) for key, column in columns.items()}
-    labels = [*position]
-    if known is None:
-        labels.sort(key=natural_key)
-        place = {name: row for row, name in enumerate(labels)}
-        rank = np.array([place[name] for name in position], dtype=np.int64)
-        read |= {"pre": rank[read["pre"]], "post": rank[read["post"]]}
-    kinds = np.array([*kind_of], dtype=np.str_)[read["kinds"]] if kind_of else np.full(len(read["pre"]), kind)
-    return {"names": np.array(labels, dtype=np.str_), **read, "kinds": kinds}
-
-
-class Table:
-    """The rows after the header; made by :func:`open_table`."""
-
-    def __init__(
-        self, path: Path, file: TextIO, known: Mapping[str, Column], required: Sequence[str], attributes: Attributes
-    ) -> None:
-        self.path = path
-        self._reader = csv.reader(file, strict=True)
-        self._header = next(self._reader, [])
-        refuse = partial(ConnectomeFormatError, path, line=1)
-        self.places = table_columns(self._header, [*known.values()], attributes, required, refuse)
-
-    def read(self, columns: Mapping[str, tuple[Parser, Any]]) -> dict[str, Any]:
-        """Parse every cell and append it to the container (list or array) of its column; returns the containers."""
-        width, done = len(self._header), 0
-        plan = [(self.places[field], parse, values) for field, (parse, values) in columns.items()]
-        while batch := list(islice(self._reader, _BATCH)):
-            rows = [row for row in batch if row]  # csv gives an empty list for a blank line
-            try:
-                if not set(map(len, rows)) <= {width}:
-                    raise ValueError("rows of unequal length")
-                cells = list(zip(*rows, strict=True))
-                for at, parse, values in plan if rows else ():
-                    values.extend(map(parse, cells[at]))
-            except ValueError:
-                self._raise_first(rows, done, columns)  # the batch again, row by row
-                raise
-            done += len(rows)
-        return {field: values for field, (_, values) in columns.items()}
-
-    def error(self, row: int, problem: str, remedy: str) -> ConnectomeFormatError:
-        """The error about a row, counted from 0 after the header."""
-        return ConnectomeFormatError(self.path, problem, remedy, line=self._line_of(row))
-
-    @property
-    def line_read(self) -> int:
-        """The last line that was taken from the file."""
-        return self._reader.line_num
-
-    def _raise_first(self, rows: list[list[str]], done: int, columns: Mapping[str, tuple[Parser, Any]]) -> None:
-        for row, cells in enumerate(rows, start=done):
-            if len(cells) != len(self._header):
-                problem = f"{len(cells)} cells where the header has {len(self._header)}"
-                raise self.error(row, problem, "give one cell per column")
-            for field, place in sorted(self.places.items(), key=lambda item: item[1]):
-                try:
-                    columns[field][0](cells[place])
-                except ValueError as error:
-                    problem = f"column {self._header[place]!r}: {error}"
-                    raise self.error(row, problem, "correct or drop the row") from error
-
-    def _line_of(self, row: int) -> int:
-        """Read the file again up to the row: only an error needs its line."""
-        with self.path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            next(reader)
-            next(islice(filter(None, reader), row, None))
-            return reader.line_num
-
-
-@contextmanager
-def open_table(
-    path: Path, known: Mapping[str, Column], required: Sequence[str], attributes: Attributes, max_bytes: int
-) -> Iterator[Table]:
-    """Open a CSV file whose header has the required columns and only known ones.
-
-    Raises:
-        ConnectomeFormatError: with the line, here and while the table is read.
-    """
+def _read(
+    path: Path, known: Sequence[Column], required: Sequence[str], *, attributes: Attributes, max_bytes: int
+) -> dict[str, list[str]]:
+    """Our names -> the texts of the rows."""
     head = checked_head(path, max_bytes)
     if b"\0" in head:
         raise ConnectomeFormatError(path, "NUL bytes: a binary file or UTF-16 text", "save it as UTF-8 text", line=1)
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         raise ConnectomeFormatError(path, "this is XML, not CSV", "read GraphML with read_graphml", line=1)
-    table = None
+    reader = None
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            table = Table(path, file, known, required, attributes)
-            yield table
+            reader = csv.reader(file, strict=True)
+            header = next(reader, [])
+            places = table_columns(header, known, attributes, required, partial(ConnectomeFormatError, path, line=1))
+            columns: dict[str, list[str]] = {ours: [] for ours in places}
+            shared: dict[str, str] = {}  # few different texts fill a long column
+            done = 0
+            while batch := list(islice(reader, _BATCH)):
+                rows = [row for row in batch if row]  # csv gives an empty list for a blank line
+                for row in rows:
+                    if len(row) != len(header):
+                        problem = f"{len(row)} cells where the header has {len(header)}"
+                        line = _line_of(path, done + rows.index(row))
+                        raise ConnectomeFormatError(path, problem, "give one cell per column", line=line)
+                for ours, place in places.items():
+                    columns[ours].extend(shared.setdefault(row[place], row[place]) for row in rows)
+                done += len(rows)
     except UnicodeDecodeError as error:
         line = undecodable_line(path)
         raise ConnectomeFormatError(path, "not UTF-8 text", "save it as UTF-8", line=line) from error
     except csv.Error as error:
-        line = table.line_read if table is not None else 1
+        line = reader.line_num if reader is not None else 1
         raise ConnectomeFormatError(path, str(error), "save it as plain CSV", line=line) from error
+    return columns
+
+
+def _line_of(path: Path, row: int) -> int:
+    """Read the file again up to a row, counted from 0 after the header: only an error needs its line."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        next(reader)
+        next(islice(filter(None, reader), row, None))
+        return reader.line_num

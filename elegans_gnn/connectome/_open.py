@@ -52,7 +52,7 @@ def read_csv(
     """
     columns = _csv.read_columns(neurons, synapses, max_bytes=max_bytes, **options)
     title = name if name is not None else Path(synapses).resolve().parent.name
-    return _built(synapses, "correct the table", lambda: {"name": title, "source": source, **columns})
+    return _built(synapses, "correct the table", lambda: columns | {"name": title, "source": source})
 
 
 def read_graphml(

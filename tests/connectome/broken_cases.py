@@ -183,7 +183,7 @@ CSV: dict[str, tuple[str | bytes, str | bytes, str, int | None, str]] = {
         "pre,post\na,b\n\nb,a\na,b\n",
         "synapses",
         5,
-        "this entry appears twice; add up the counts",
+        r"a -> b \(chemical\) appears twice; .* parallel='sum' to add them up",
     ),
     "short row": (NEURONS, "pre,post,count\na,b\n", "synapses", 2, "2 cells where the header has 3"),
     "open quote": (NEURONS, 'pre,post\n"a,b\n', "synapses", 2, "unexpected end of data"),

@@ -186,11 +186,13 @@ def test_a_table_of_neurons_gives_their_order_and_columns() -> None:
     graph = Connectome.from_pandas(EDGES.set_index(["pre", "post"]), neurons)
     assert graph.names.tolist() == ["C", "A", "B", "D"]
     assert graph.roles.tolist() == ["motor", "sensory", "unknown", "inter"]
-    with pytest.raises(ValueError, match="table 'edges': row 1, pre: 'B' is not in the table of neurons; add it"):
+    with pytest.raises(
+        ValueError, match="table 'edges': row 1: column 'pre': 'B' is not a neuron of the table of neurons"
+    ):
         Connectome.from_pandas(EDGES, neurons.drop(index="B"))
     with pytest.raises(ValueError, match="neurons must be a pandas DataFrame, got list"):
         Connectome.from_pandas(EDGES, [1])  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="names of neurons must be given in every row, got an empty one"):
+    with pytest.raises(ValueError, match="table 'edges': row 1: column 'post': a neuron without a name"):
         Connectome.from_pandas(EDGES.assign(post=["B", None, "C"]))
 
 
