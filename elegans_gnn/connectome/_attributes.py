@@ -115,7 +115,8 @@ def joined(
     **options: Any,
 ) -> dict[str, Any]:
     """The same from our columns of a table of edges and one of neurons (by title), or of edges alone."""
-    _check_assigned(attributes, ("pre", "post", *ASSIGNABLE))
+    of_neurons = () if neurons is None else ("name", *NODE_ATTRIBUTES)
+    _check_assigned(attributes, ("pre", "post", *EDGE_ATTRIBUTES, *of_neurons))
     ends = [[label(end) for end in entries.pop(key)] for key in ("pre", "post")]
     listed = None if neurons is None else [label(name) for name in neurons.pop("name")]
     names = sorted({*ends[0], *ends[1]} - {""}, key=natural_key) if listed is None else listed

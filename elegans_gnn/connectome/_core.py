@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from elegans_gnn.connectome import _frames, _graphs, _pyg, _scipy, _select
+from elegans_gnn.connectome import _diff, _frames, _graphs, _pyg, _scipy, _select
 from elegans_gnn.connectome._columns import Columns, both_ways, in_order
-from elegans_gnn.connectome._diff import ConnectomeDiff, diff
 from elegans_gnn.connectome._headers import Options
 from elegans_gnn.connectome._values import CHEMICAL, ROLES, UNKNOWN, full_column, integer_column
 from elegans_gnn.errors import invalid, unknown_name
@@ -206,42 +205,8 @@ class Connectome(Columns):
         options: dict[str, Any] = {"weights": weights, "kind": kind, "like": like, "names": names, "name": name}
         return cls.from_edges(**_scipy.read_columns(counts, **options, **columns))
 
-    def subset(self, neurons: ArrayLike) -> Connectome:
-        """The induced graph on some neurons (indices or a mask [N]); neurons and visit ranks keep their order."""
-        return _select.subset(self, np.asarray(neurons))
-
-    def select(
-        self,
-        *,
-        roles: str | Iterable[str] | None = None,
-        kinds: str | Iterable[str] | None = None,
-        names: Iterable[str] | None = None,
-        component: str | None = None,
-    ) -> Connectome:
-        """The part of the graph that meets all given conditions.
-
-        Args:
-            roles: keep the neurons of these roles.
-            kinds: keep the entries of these kinds (and all neurons).
-            names: keep these neurons.
-            component: after the other conditions, keep the largest ``"weak"`` or ``"strong"`` component.
-        """
-        return _select.select(self, roles=roles, kinds=kinds, names=names, component=component)
-
-    def merged(self) -> Connectome:
-        """One entry per ordered pair: counts and weights of all kinds added up, kind ``merged``."""
-        return _select.merged(self)
-
-    def relabel(self, order: ArrayLike) -> Connectome:
-        """The same graph with its neuron axis permuted: neuron i of the result is neuron ``order[i]`` of this one.
-
-        Each neuron keeps its visit rank, so the visiting order does not change.
-        """
-        return _select.relabel(self, np.asarray(order))
-
-    def diff(self, other: Connectome) -> ConnectomeDiff[Connectome]:
-        """The differences from another connectome: neurons, roles, edges, counts, weights, slipped labels."""
-        return diff(self, other)
+    subset, select, merged, relabel = _select.subset, _select.select, _select.merged, _select.relabel
+    diff = _diff.diff
 
     def rename(self, name: str) -> Connectome:
         """The same graph under another title."""

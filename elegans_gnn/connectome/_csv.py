@@ -107,8 +107,8 @@ def _read(
                     columns[ours].extend(shared.setdefault(row[place], row[place]) for row in rows)
                 done += len(rows)
     except UnicodeDecodeError as error:
-        line = undecodable_line(path)
-        raise ConnectomeFormatError(path, "not UTF-8 text", "save it as UTF-8", line=line) from error
+        at = undecodable_line(path)
+        raise ConnectomeFormatError(path, "not UTF-8 text", "save it as UTF-8", line=at) from error
     except csv.Error as error:
         line = reader.line_num if reader is not None else 1
         raise ConnectomeFormatError(path, str(error), "save it as plain CSV", line=line) from error

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from elegans_gnn.connectome._columns import (
     Columns,
@@ -104,11 +104,11 @@ def _rows(connectome: Columns, neurons: NDArray[Any], argument: str, expected: s
     return neurons.reshape(-1).astype(np.int64)
 
 
-def subset(graph: Graph, neurons: NDArray[Any]) -> Graph:
-    """The induced graph on some neurons, indices or a mask [N]."""
+def subset(graph: Graph, neurons: ArrayLike) -> Graph:
+    """The induced graph on some neurons (indices or a mask [N]); neurons and visit ranks keep their order."""
     remedy = "use connectome.index(names) or select(names=...)"
     keep = np.zeros(graph.num_neurons, dtype=bool)
-    keep[_rows(graph, neurons, "neurons", "indices or a mask", remedy)] = True
+    keep[_rows(graph, np.asarray(neurons), "neurons", "indices or a mask", remedy)] = True
     new_index = np.cumsum(keep) - 1
     entries = take(entry_columns(graph), keep[graph.pre] & keep[graph.post])
     entries |= {"pre": new_index[entries["pre"]], "post": new_index[entries["post"]]}
@@ -125,7 +125,15 @@ def select(
     names: Iterable[str] | None = None,
     component: str | None = None,
 ) -> Graph:
-    """See :meth:`Connectome.select`."""
+    """The part of the graph that meets all given conditions.
+
+    Args:
+        graph: the graph.
+        roles: keep the neurons of these roles.
+        kinds: keep the entries of these kinds (and all neurons).
+        names: keep these neurons.
+        component: after the other conditions, keep the largest ``"weak"`` or ``"strong"`` component.
+    """
     keep = np.ones(graph.num_neurons, dtype=bool)
     if roles is not None:
         keep &= np.isin(graph.roles, _known("roles", roles, ROLES))
@@ -153,18 +161,20 @@ def _largest_component(graph: Graph, connection: str) -> Graph:
 
 
 def merged(graph: Graph) -> Graph:
-    """One entry per ordered pair of neurons: counts and weights of all kinds added up."""
+    """One entry per ordered pair of neurons: counts and weights of all kinds added up, kind ``merged``."""
     total = summed(entry_columns(graph) | {"kinds": np.zeros(graph.num_edges, dtype=np.int64)})  # one kind for all
     return replace(graph, **total | {"kinds": np.full(len(total["pre"]), MERGED)})
 
 
-def relabel(graph: Graph, order: NDArray[Any]) -> Graph:
-    """The graph whose neuron i is neuron ``order[i]`` of this one."""
-    size = graph.num_neurons
+def relabel(graph: Graph, order: ArrayLike) -> Graph:
+    """The same graph with its neuron axis permuted: neuron i of the result is neuron ``order[i]`` of this one.
+
+    Each neuron keeps its visit rank, so the visiting order does not change.
+    """
+    size, order = graph.num_neurons, np.asarray(order)
     if not np.array_equal(np.sort(order), np.arange(size)):
-        raise invalid(
-            "order", f"a permutation of 0..{size - 1}", order.tolist(), "list each neuron's present index once"
-        )
+        remedy = "list each neuron's present index once"
+        raise invalid("order", f"a permutation of 0..{size - 1}", order.tolist(), remedy)
     new_index = np.empty(size, dtype=np.int64)
     new_index[order] = np.arange(size)
     entries = entry_columns(graph) | {"pre": new_index[graph.pre], "post": new_index[graph.post]}

@@ -175,7 +175,7 @@ def test_options_of_tables(tmp_path: Path) -> None:
     assert (summed.weights.tolist(), summed.kind_names) == ([0.75, 1.0], ("peptide",))
     renamed = both(tmp_path, "a,b,c", "A,B,3", attributes={"pre": "a", "post": "b", "count": "c"})
     assert renamed.counts.tolist() == [3]
-    with pytest.raises(ValueError, match="attributes must be one of pre, post, name, role, .*, got 'rolle'"):
+    with pytest.raises(ValueError, match="attributes must be one of pre, post, kind, count, weight, got 'rolle'"):
         Connectome.from_pandas(EDGES, attributes={"rolle": "x"})
     with pytest.raises(ValueError, match="roles must be used with a file, got the bundled connectome varshney2011"):
         load_connectome("varshney2011", roles=ROLES)
