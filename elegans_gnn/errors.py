@@ -26,7 +26,8 @@ EXTRA_OF_MODULE = {
     "onnxscript": "onnx",
     "onnxruntime": "onnx",
     "timm": "backbones",
-    "pandas": "study",
+    "pandas": "tables",
+    "pyarrow": "tables",
     "ray": "study",
     "statsmodels": "study",
 }
