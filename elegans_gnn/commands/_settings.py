@@ -142,7 +142,9 @@ class SettingsParser:
                     limits = f", {range_of(item)}" if range_of(item) else ""
                     about = f"{item.metadata['help']}{listed}{limits} (default: {usual[item.name]})"
                     _add(titled, item.name, type_of(item.name), about)
-        titled = self.parser.add_argument_group("options of the model and its core", "each with what takes it")
+        titled = self.parser.add_argument_group(
+            "options of the model and its core", "in brackets: the models and cores that take it"
+        )
         for name, (option, takers) in self.options.items():
             about = f"{option.help} [{', '.join(takers)}] (default: {_shown(option.default)})"
             _add(titled, name, _type_of_option(option), about)
@@ -253,6 +255,8 @@ def _options_of_all_models(task: str) -> dict[str, tuple[Option, list[str]]]:
 
 
 def _type_of_option(option: Option) -> Any:
+    if option.many:
+        return lambda text: text.split(",") if "," in text else text
     if option.optional and option.type is not str:
 
         def value(text: str) -> Any:
