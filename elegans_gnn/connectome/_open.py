@@ -200,6 +200,8 @@ def load_connectome(
             option that has no effect on this name or path.
         ConnectomeFormatError: the file cannot be read.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise invalid(argument, "a name or a path", repr(name)[:60], "such as 'varshney2011' or 'edges.csv'")
     table, path = dataset_table(), Path(name)
     if name not in table:
         if not (path.exists() or path.suffix or len(path.parts) > 1):

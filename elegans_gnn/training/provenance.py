@@ -20,7 +20,7 @@ class TrainedOn(NamedTuple):
 
 
 def trained_on(checkpoint: Checkpoint) -> TrainedOn | None:
-    """What a checkpoint was trained on; None where the images were passed from Python, since their name says nothing."""
+    """What a checkpoint was trained on; None where the images were passed from Python."""
     if checkpoint.own_images:
         return None
     chosen = checkpoint.config.data
