@@ -1,0 +1,125 @@
+// How the maps of a call are cut into blocks of images, and how a block is packed with zeros around each map.
+#ifndef ELEGANS_SYNAPTIC_LAYOUT_H
+#define ELEGANS_SYNAPTIC_LAYOUT_H
+
+#include "problem.h"
+#include "synaptic.h"
+
+namespace {
+
+// A packed block should leave room for another one in the second-level cache.
+constexpr int64_t kBlockBytes = 640 << 10;
+
+// A block with at most so many vectors a neuron: more of them no longer make the fixed costs of an edge smaller.
+constexpr int64_t kMapVectors = 32;
+
+// Images side by side in rows of `stride` elements, `pad_columns` zeros between them and `pad_rows` zero rows between
+// neurons. A tap is then a constant shift of the pointer, and lanes between images hold nothing that anybody reads.
+template <class A> struct MapLayout {
+    static constexpr int64_t L = Lanes<A>::count;
+    int64_t height, width, pad_rows, pad_columns, neurons;
+    int64_t images;   // in a full block
+    int64_t pitch;    // from one image to the next
+    int64_t vectors;  // that cover a row of a full block
+    int64_t stride, map;
+
+    MapLayout(const synaptic_call &c, int64_t available)
+        : height(c.height), width(c.width), pad_rows(c.kernel_height / 2), pad_columns(c.kernel_width / 2),
+          neurons(c.neurons), pitch(width + pad_columns) {
+        images = 1;
+        for (int64_t more = 2; more <= available; more++) {
+            const bool small = bytes_of(more) <= kBlockBytes && vectors_of(more) * height <= kMapVectors;
+            if (small && use(more) >= use(images)) images = more;
+        }
+        vectors = vectors_of(images);
+        stride = stride_of(images);
+        map = (height + pad_rows) * stride;
+    }
+
+    // The vectors that cover the rows of a block with fewer images.
+    int64_t vectors_of(int64_t count) const { return ceil_div(count * pitch - pad_columns, L); }
+    int64_t front() const { return ceil_div(pad_rows * stride + pad_columns, L) * L; }
+    int64_t size() const { return front() + neurons * map + vectors * L + 2 * pad_columns; }
+
+private:
+    int64_t stride_of(int64_t count) const { return larger(count * pitch, vectors_of(count) * L); }
+    int64_t bytes_of(int64_t count) const {
+        return neurons * (height + pad_rows) * stride_of(count) * static_cast<int64_t>(sizeof(A));
+    }
+    // Useful lanes of a thousand.
+    int64_t use(int64_t count) const { return 1000 * count * width / (vectors_of(count) * L); }
+};
+
+// The maps that share weights: all of a batch and its channels, or those of one channel.
+template <class S> struct Maps {
+    S *data;
+    int64_t batch, neuron, channel, channels;  // strides, and the channels that a group goes through
+
+    S *image(int64_t group, int64_t index) const {
+        return data + group * channel + (index / channels) * batch + (index % channels) * channel;
+    }
+};
+
+struct ImageBlock {
+    int64_t group, first, count;
+};
+
+struct ImageBlocks {
+    int64_t groups, images, per_block, count;  // count: blocks of a group
+
+    ImageBlocks(const synaptic_call &c, int64_t per_block)
+        : groups(c.weight_channels), images(c.batch * c.channels / c.weight_channels), per_block(per_block),
+          count(ceil_div(images, per_block)) {}
+    static int64_t available(const synaptic_call &c) { return c.batch * c.channels / c.weight_channels; }
+    ImageBlock block(int64_t group, int64_t index) const {
+        return {group, index * per_block, smaller(per_block, images - index * per_block)};
+    }
+};
+
+// count elements, converted between storage and accumulator.
+template <class From, class To> INLINE void copy_row(const From *from, To *to, int64_t count) {
+    constexpr int64_t L = Lanes<typename Accumulator<To>::type>::count;
+    int64_t k = 0;
+    for (; k + L <= count; k += L) store(to + k, load(from + k));
+    if (k < count) store_part(to + k, load_part(from + k, count - k), count - k);
+}
+
+// buffer = the block's maps of the neurons first .. last - 1. What lies between maps is zero already and stays so.
+template <class S, class A>
+void pack_maps(const MapLayout<A> &layout, const Maps<const S> &maps, const ImageBlock &block, int64_t first, int64_t last, A *buffer) {
+    for (int64_t n = first; n < last; n++)
+        for (int64_t s = 0; s < layout.images; s++) {
+            A *to = buffer + layout.front() + n * layout.map + s * layout.pitch;
+            if (s >= block.count) {
+                for (int64_t r = 0; r < layout.height; r++)
+                    memset(to + r * layout.stride, 0, static_cast<size_t>(layout.width) * sizeof(A));
+                continue;
+            }
+            const S *from = maps.image(block.group, block.first + s) + n * maps.neuron;
+            for (int64_t r = 0; r < layout.height; r++)
+                copy_row(from + r * layout.width, to + r * layout.stride, layout.width);
+        }
+}
+
+// A tile of results, `rows` x `vectors`, into the maps of one neuron.
+struct Tile {
+    int64_t row, rows, vector, vectors;
+};
+
+template <class S, class A>
+void unpack_tile(const MapLayout<A> &layout, const Maps<S> &maps, const ImageBlock &block, int64_t neuron, const Tile &tile, const A *out) {
+    constexpr int64_t L = Lanes<A>::count;
+    const int64_t begin = tile.vector * L, end = begin + tile.vectors * L;
+    for (int64_t s = begin / layout.pitch; s < block.count && s * layout.pitch < end; s++) {
+        const int64_t left = s * layout.pitch;
+        const int64_t a = larger(begin, left), b = smaller(end, left + layout.width);
+        if (a >= b) continue;
+        S *to = maps.image(block.group, block.first + s) + neuron * maps.neuron + tile.row * layout.width + a - left;
+        for (int64_t r = 0; r < tile.rows; r++)
+            copy_row(out + r * tile.vectors * L + a - begin, to + r * layout.width, b - a);
+    }
+}
+
+}  // namespace
+
+#endif

@@ -1,0 +1,149 @@
+// The two inner loops of the synaptic convolution: a tile of one neuron's map, and the weight gradient of one edge.
+#ifndef ELEGANS_SYNAPTIC_TILES_H
+#define ELEGANS_SYNAPTIC_TILES_H
+
+#include "synaptic_layout.h"
+
+#define UNROLL_ALL _Pragma("GCC unroll 32")
+
+namespace {
+
+// Vectors of accumulators: with the weights of a filter's column and a row of states they fill the registers.
+#if defined(__AVX512F__)
+constexpr int kTileVectors = 16;
+#elif defined(__AVX2__)
+constexpr int kTileVectors = 4;
+#else
+constexpr int kTileVectors = 2;
+#endif
+
+// What the tiles of a call share. A step is a shift of the source pointer and a run of weights that lie below each other.
+template <class A> struct Taps {
+    const int32_t *partners;
+    const A *weights;  // [edges, steps, rows of the filter]
+    const int64_t *shift;
+    int64_t steps, stride, map;
+};
+
+template <class A> using TileKernel = void (*)(const Taps<A> &taps, const A *from, int64_t first, int64_t last, A *out);
+
+// out[r, j] = the sum over the edges first .. last - 1. Each row of a source is loaded once per step and added to all the
+// rows of the result that it reaches, which stay in registers.
+template <int R, int V, int KH, class A>
+void convolve_tile(const Taps<A> &taps, const A *from, int64_t first, int64_t last, A *out) {
+    using Vec = typename Lanes<A>::vec;
+    constexpr int L = Lanes<A>::count;
+    Vec acc[R][V];
+    UNROLL_ALL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < V; j++) acc[r][j] = Vec{};
+    const int64_t stride = taps.stride;
+    const A *weights = taps.weights + first * taps.steps * KH;
+    for (int64_t e = first; e < last; e++) {
+        const A *map = from + taps.partners[e] * taps.map;
+        for (int64_t s = 0; s < taps.steps; s++, weights += KH) {
+            const A *row = map + taps.shift[s];
+            Vec w[KH];
+            UNROLL_ALL for (int k = 0; k < KH; k++) w[k] = Vec{} + weights[k];
+            UNROLL_ALL for (int i = 0; i < R + KH - 1; i++) {
+                Vec x[V];
+                UNROLL for (int j = 0; j < V; j++) x[j] = load(row + j * L);
+                row += stride;
+                UNROLL_ALL for (int k = 0; k < KH; k++) {
+                    const int r = i - k;
+                    if (r >= 0 && r < R) UNROLL for (int j = 0; j < V; j++) acc[r][j] += w[k] * x[j];
+                }
+            }
+        }
+    }
+    UNROLL_ALL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < V; j++) store(out + (r * V + j) * L, acc[r][j]);
+}
+
+template <int R, int V, int KH, class A> TileKernel<A> find_tile(int64_t rows) {
+    if constexpr (R == 0) return nullptr;
+    else return rows == R ? &convolve_tile<R, V, KH, A> : find_tile<R - 1, V, KH, A>(rows);
+}
+
+template <int V, class A> TileKernel<A> find_tile(int64_t rows, int64_t filter_rows) {
+    constexpr int R = kTileVectors / V;
+    switch (filter_rows) {
+        case 3: return find_tile<R, V, 3, A>(rows);
+        case 5: return find_tile<R, V, 5, A>(rows);
+        default: return find_tile<R, V, 1, A>(rows);
+    }
+}
+
+// How a block's maps are cut into tiles: whole maps of several vectors where they fit, else columns of one vector.
+template <class A> struct Tiling {
+    int64_t rows, vectors;
+    int64_t filter_rows;
+
+    Tiling(const MapLayout<A> &layout, int64_t filter_rows) : filter_rows(filter_rows) {
+        vectors = 1;
+        while (vectors < 4 && vectors < layout.vectors && 2 * vectors * layout.height <= kTileVectors) vectors *= 2;
+        const int64_t most = kTileVectors / vectors;
+        rows = ceil_div(layout.height, ceil_div(layout.height, most));
+    }
+
+    // Calls body(tile, kernel) for all tiles of `columns` vectors.
+    template <class Body> INLINE void each(int64_t height, int64_t columns, Body body) const {
+        for (int64_t vector = 0; vector < columns;) {
+            const int64_t wide = vector + vectors <= columns ? vectors : 1;
+            for (int64_t row = 0; row < height; row += rows) {
+                const Tile tile{row, smaller(rows, height - row), vector, wide};
+                body(tile, kernel(tile));
+            }
+            vector += wide;
+        }
+    }
+
+private:
+    TileKernel<A> kernel(const Tile &tile) const {
+        switch (tile.vectors) {
+            case 1: return find_tile<1, A>(tile.rows, filter_rows);
+            case 2: return find_tile<2, A>(tile.rows, filter_rows);
+            default: return find_tile<4, A>(tile.rows, filter_rows);
+        }
+    }
+};
+
+// The gradient of one edge's weights in one block:
+//   sums[dx, dy] += sum over p of grad[p - (dx, 0)] * x[p + (0, dy)]
+// for D neighbouring columns of the filter. x is read without a horizontal shift, so its lanes between images are zero.
+template <int KH, int D, class A>
+void correlate(const A *x, const A *grad, int64_t rows, int64_t vectors, int64_t stride, A *sums) {
+    using Vec = typename Lanes<A>::vec;
+    constexpr int L = Lanes<A>::count;
+    Vec acc[D][KH];
+    UNROLL_ALL for (int d = 0; d < D; d++) UNROLL_ALL for (int k = 0; k < KH; k++) acc[d][k] = Vec{};
+    for (int64_t j = 0; j < vectors; j++) {
+        const A *from_x = x + j * L, *from_grad = grad + j * L;
+        for (int64_t r = 0; r < rows; r++, from_x += stride, from_grad += stride) {
+            Vec g[D];
+            UNROLL_ALL for (int d = 0; d < D; d++) g[d] = load(from_grad - d);
+            const A *below = from_x;
+            UNROLL_ALL for (int k = 0; k < KH; k++, below += stride) {
+                const Vec state = load(below);
+                UNROLL_ALL for (int d = 0; d < D; d++) acc[d][k] += g[d] * state;
+            }
+        }
+    }
+    UNROLL_ALL for (int d = 0; d < D; d++) UNROLL_ALL for (int k = 0; k < KH; k++) sums[d * KH + k] += sum_lanes(acc[d][k]);
+}
+
+// So many columns of a filter of `KH` rows go together that their accumulators fit the registers.
+template <int KH> constexpr int columns_together() {
+    return kTileVectors < 16 ? 1 : KH == 1 ? 3 : KH == 3 ? 3 : 2;
+}
+
+// All columns of a run of filter rows.
+template <int KH, class A>
+INLINE void correlate_run(const A *x, const A *grad, int64_t columns, int64_t rows, int64_t vectors, int64_t stride, A *sums) {
+    constexpr int D = columns_together<KH>();
+    int64_t d = 0;
+    for (; d + D <= columns; d += D) correlate<KH, D>(x, grad - d, rows, vectors, stride, sums + d * KH);
+    if (D > 2 && d + 2 <= columns) correlate<KH, 2>(x, grad - d, rows, vectors, stride, sums + d * KH), d += 2;
+    if (D > 1 && d < columns) correlate<KH, 1>(x, grad - d, rows, vectors, stride, sums + d * KH);
+}
+
+}  // namespace
+
+#endif
