@@ -76,12 +76,27 @@ struct ImageBlocks {
     }
 };
 
-// count elements, converted between storage and accumulator.
-template <class From, class To> INLINE void copy_row(const From *from, To *to, int64_t count) {
+// Fewer elements than a vector has.
+template <class From, class To> INLINE void copy_part(const From *from, To *to, int64_t count) {
+#if defined(__AVX512F__)
+    if (sizeof(From) == 4 && sizeof(To) == 4) return store_part(to, load_part(from, count), count);
+#endif
+    for (int64_t k = 0; k < count; k++) store_one(to + k, load_one(from + k));
+}
+
+// rows of count elements, converted between storage and accumulator.
+template <class From, class To>
+INLINE void copy_rows(const From *from, int64_t from_stride, To *to, int64_t to_stride, int64_t rows, int64_t count) {
     constexpr int64_t L = Lanes<typename Accumulator<To>::type>::count;
-    int64_t k = 0;
-    for (; k + L <= count; k += L) store(to + k, load(from + k));
-    if (k < count) store_part(to + k, load_part(from + k, count - k), count - k);
+    if (count < L) {
+        for (int64_t r = 0; r < rows; r++) copy_part(from + r * from_stride, to + r * to_stride, count);
+        return;
+    }
+    // The last vector of a row overlaps the one before it.
+    for (int64_t r = 0; r < rows; r++, from += from_stride, to += to_stride) {
+        for (int64_t k = 0; k + L < count; k += L) store(to + k, load(from + k));
+        store(to + count - L, load(from + count - L));
+    }
 }
 
 // buffer = the block's maps of the neurons first .. last - 1. What lies between maps is zero already and stays so.
@@ -96,8 +111,7 @@ void pack_maps(const MapLayout<A> &layout, const Maps<const S> &maps, const Imag
                 continue;
             }
             const S *from = maps.image(block.group, block.first + s) + n * maps.neuron;
-            for (int64_t r = 0; r < layout.height; r++)
-                copy_row(from + r * layout.width, to + r * layout.stride, layout.width);
+            copy_rows(from, layout.width, to, layout.stride, layout.height, layout.width);
         }
 }
 
@@ -115,8 +129,7 @@ void unpack_tile(const MapLayout<A> &layout, const Maps<S> &maps, const ImageBlo
         const int64_t a = larger(begin, left), b = smaller(end, left + layout.width);
         if (a >= b) continue;
         S *to = maps.image(block.group, block.first + s) + neuron * maps.neuron + tile.row * layout.width + a - left;
-        for (int64_t r = 0; r < tile.rows; r++)
-            copy_row(out + r * tile.vectors * L + a - begin, to + r * layout.width, b - a);
+        copy_rows(out + a - begin, tile.vectors * L, to, layout.width, tile.rows, b - a);
     }
 }
 

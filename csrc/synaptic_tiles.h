@@ -28,8 +28,9 @@ template <class A> struct Taps {
 template <class A> using TileKernel = void (*)(const Taps<A> &taps, const A *from, int64_t first, int64_t last, A *out);
 
 // out[r, j] = the sum over the edges first .. last - 1. Each row of a source is loaded once per step and added to all the
-// rows of the result that it reaches, which stay in registers.
-template <int R, int V, int KH, class A>
+// rows of the result that it reaches, which stay in registers. Whole: the tile is as high as the map, so that the rows
+// above and below it are known to be zero.
+template <int R, int V, int KH, bool Whole, class A>
 void convolve_tile(const Taps<A> &taps, const A *from, int64_t first, int64_t last, A *out) {
     using Vec = typename Lanes<A>::vec;
     constexpr int L = Lanes<A>::count;
@@ -40,10 +41,10 @@ void convolve_tile(const Taps<A> &taps, const A *from, int64_t first, int64_t la
     for (int64_t e = first; e < last; e++) {
         const A *map = from + taps.partners[e] * taps.map;
         for (int64_t s = 0; s < taps.steps; s++, weights += KH) {
-            const A *row = map + taps.shift[s];
+            const A *row = map + taps.shift[s] + (Whole ? KH / 2 * stride : 0);
             Vec w[KH];
             UNROLL_ALL for (int k = 0; k < KH; k++) w[k] = Vec{} + weights[k];
-            UNROLL_ALL for (int i = 0; i < R + KH - 1; i++) {
+            UNROLL_ALL for (int i = Whole ? KH / 2 : 0; i < (Whole ? R + KH / 2 : R + KH - 1); i++) {
                 Vec x[V];
                 UNROLL for (int j = 0; j < V; j++) x[j] = load(row + j * L);
                 row += stride;
@@ -57,17 +58,17 @@ void convolve_tile(const Taps<A> &taps, const A *from, int64_t first, int64_t la
     UNROLL_ALL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < V; j++) store(out + (r * V + j) * L, acc[r][j]);
 }
 
-template <int R, int V, int KH, class A> TileKernel<A> find_tile(int64_t rows) {
+template <int R, int V, int KH, bool Whole, class A> TileKernel<A> find_tile(int64_t rows) {
     if constexpr (R == 0) return nullptr;
-    else return rows == R ? &convolve_tile<R, V, KH, A> : find_tile<R - 1, V, KH, A>(rows);
+    else return rows == R ? &convolve_tile<R, V, KH, Whole, A> : find_tile<R - 1, V, KH, Whole, A>(rows);
 }
 
-template <int V, class A> TileKernel<A> find_tile(int64_t rows, int64_t filter_rows) {
+template <int V, class A> TileKernel<A> find_tile(int64_t rows, int64_t filter_rows, bool whole) {
     constexpr int R = kTileVectors / V;
     switch (filter_rows) {
-        case 3: return find_tile<R, V, 3, A>(rows);
-        case 5: return find_tile<R, V, 5, A>(rows);
-        default: return find_tile<R, V, 1, A>(rows);
+        case 3: return whole ? find_tile<R, V, 3, true, A>(rows) : find_tile<R, V, 3, false, A>(rows);
+        case 5: return whole ? find_tile<R, V, 5, true, A>(rows) : find_tile<R, V, 5, false, A>(rows);
+        default: return find_tile<R, V, 1, false, A>(rows);
     }
 }
 
@@ -89,21 +90,47 @@ template <class A> struct Tiling {
             const int64_t wide = vector + vectors <= columns ? vectors : 1;
             for (int64_t row = 0; row < height; row += rows) {
                 const Tile tile{row, smaller(rows, height - row), vector, wide};
-                body(tile, kernel(tile));
+                body(tile, kernel(tile, tile.rows == height));
             }
             vector += wide;
         }
     }
 
 private:
-    TileKernel<A> kernel(const Tile &tile) const {
+    TileKernel<A> kernel(const Tile &tile, bool whole) const {
         switch (tile.vectors) {
-            case 1: return find_tile<1, A>(tile.rows, filter_rows);
-            case 2: return find_tile<2, A>(tile.rows, filter_rows);
-            default: return find_tile<4, A>(tile.rows, filter_rows);
+            case 1: return find_tile<1, A>(tile.rows, filter_rows, whole);
+            case 2: return find_tile<2, A>(tile.rows, filter_rows, whole);
+            default: return find_tile<4, A>(tile.rows, filter_rows, whole);
         }
     }
 };
+
+// sums[k] += the sum of the lanes of acc[k], in one fixed order.
+template <int N, class A> INLINE void add_lanes(const typename Lanes<A>::vec *acc, A *sums) {
+    UNROLL_ALL for (int k = 0; k < N; k++) sums[k] += sum_lanes(acc[k]);
+}
+#if defined(__AVX512F__)
+// A tree of 15 shuffled additions serves up to 15 vectors at once.
+template <int N> INLINE void add_lanes(const Floats *acc, float *sums) {
+    static_assert(N < 16, "one vector of sums");
+    Floats v[16];
+    UNROLL_ALL for (int k = 0; k < 16; k++) v[k] = k < N ? acc[k] : Floats{};
+    UNROLL_ALL for (int k = 0; k < 8; k++)
+        v[k] = __builtin_shufflevector(v[2 * k], v[2 * k + 1], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+               __builtin_shufflevector(v[2 * k], v[2 * k + 1], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    UNROLL_ALL for (int k = 0; k < 4; k++)
+        v[k] = __builtin_shufflevector(v[2 * k], v[2 * k + 1], 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+               __builtin_shufflevector(v[2 * k], v[2 * k + 1], 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+    UNROLL_ALL for (int k = 0; k < 2; k++)
+        v[k] = __builtin_shufflevector(v[2 * k], v[2 * k + 1], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
+               __builtin_shufflevector(v[2 * k], v[2 * k + 1], 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+    const Floats mixed = __builtin_shufflevector(v[0], v[1], 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30) +
+                         __builtin_shufflevector(v[0], v[1], 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31);
+    const Floats sum = __builtin_shufflevector(mixed, mixed, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    store_part(sums, load_part(sums, N) + sum, N);
+}
+#endif
 
 // The gradient of one edge's weights in one block:
 //   sums[dx, dy] += sum over p of grad[p - (dx, 0)] * x[p + (0, dy)]
@@ -112,8 +139,8 @@ template <int KH, int D, class A>
 void correlate(const A *x, const A *grad, int64_t rows, int64_t vectors, int64_t stride, A *sums) {
     using Vec = typename Lanes<A>::vec;
     constexpr int L = Lanes<A>::count;
-    Vec acc[D][KH];
-    UNROLL_ALL for (int d = 0; d < D; d++) UNROLL_ALL for (int k = 0; k < KH; k++) acc[d][k] = Vec{};
+    Vec acc[D * KH];
+    UNROLL_ALL for (int k = 0; k < D * KH; k++) acc[k] = Vec{};
     for (int64_t j = 0; j < vectors; j++) {
         const A *from_x = x + j * L, *from_grad = grad + j * L;
         for (int64_t r = 0; r < rows; r++, from_x += stride, from_grad += stride) {
@@ -122,11 +149,11 @@ void correlate(const A *x, const A *grad, int64_t rows, int64_t vectors, int64_t
             const A *below = from_x;
             UNROLL_ALL for (int k = 0; k < KH; k++, below += stride) {
                 const Vec state = load(below);
-                UNROLL_ALL for (int d = 0; d < D; d++) acc[d][k] += g[d] * state;
+                UNROLL_ALL for (int d = 0; d < D; d++) acc[d * KH + k] += g[d] * state;
             }
         }
     }
-    UNROLL_ALL for (int d = 0; d < D; d++) UNROLL_ALL for (int k = 0; k < KH; k++) sums[d * KH + k] += sum_lanes(acc[d][k]);
+    add_lanes<D * KH>(acc, sums);
 }
 
 // So many columns of a filter of `KH` rows go together that their accumulators fit the registers.
