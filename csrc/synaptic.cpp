@@ -52,7 +52,7 @@ template <class S> struct Synaptic {
     using A = typename Accumulator<S>::type;
 
     const synaptic_call &call;
-    const ImageBlocks blocks;
+    const int64_t groups, images;  // groups of maps that share weights, and how many maps each has
     const MapLayout<A> layout;
     const Csr csr, csc;
     const int64_t taps, filter_rows, steps;
@@ -60,16 +60,17 @@ template <class S> struct Synaptic {
     int64_t vector_operations;
 
     explicit Synaptic(const synaptic_call &c)
-        : call(c), blocks(c, MapLayout<A>(c, ImageBlocks::available(c)).images), layout(c, ImageBlocks::available(c)),
+        : call(c), groups(c.weight_channels), images(c.batch * c.channels / groups), layout(c, images),
           csr{pointer<const int32_t>(c.rowptr), pointer<const int32_t>(c.col), pointer<const int32_t>(c.perm), c.neurons},
           csc{pointer<const int32_t>(c.colptr), pointer<const int32_t>(c.row), pointer<const int32_t>(c.csc_perm), c.neurons},
           taps(c.kernel_height * c.kernel_width),
           filter_rows(c.kernel_height == 3 || c.kernel_height == 5 ? c.kernel_height : 1), steps(taps / filter_rows),
           tiling(layout, filter_rows),
-          vector_operations(blocks.groups * blocks.count * c.edges * taps * c.height * layout.vectors) {}
+          vector_operations(groups * ceil_div(images, layout.images) * c.edges * taps * c.height * layout.vectors) {}
 
     int forward() {
-        const int64_t items = blocks.groups * blocks.count;
+        const ImageBlocks blocks(groups, images, layout.images);
+        const int64_t items = groups * blocks.count;
         const Chunks chunks(csr, items, call.threads);
         const int threads = useful_threads(call.threads, items * chunks.count, vector_operations);
         Scratch shared(1, Arena::bytes<A>(weight_size()) + Arena::bytes<int64_t>(steps));
@@ -82,7 +83,7 @@ template <class S> struct Synaptic {
 #pragma omp parallel num_threads(threads) if (threads > 1)
         {
             Arena arena(scratch.slice(this_thread()));
-            A *buffer = zeros(arena), *out = arena.take<A>(tile_size());
+            A *buffer = zeros(arena, 1), *out = arena.take<A>(tile_size());
             int64_t packed = -1;
 #pragma omp for schedule(dynamic, 1)
             for (int64_t item = 0; item < items * chunks.count; item++) {
@@ -98,15 +99,17 @@ template <class S> struct Synaptic {
 
     int backward() {
         const bool need_x = call.grad_x != 0, need_weight = call.grad_weight != 0;
+        const int64_t sheets = need_weight ? layout.sheets(images) : 1;
+        const ImageBlocks blocks(groups, images, sheets * layout.images);
         const int64_t part_size = call.edges * taps;
-        const int64_t most = kPartBytes / larger<int64_t>(1, part_size * blocks.groups * static_cast<int64_t>(sizeof(A)));
+        const int64_t most = kPartBytes / larger<int64_t>(1, part_size * groups * static_cast<int64_t>(sizeof(A)));
         const int64_t parts = smaller(blocks.count, larger<int64_t>(1, smaller(kParts, most)));
-        const int64_t items = blocks.groups * parts;
+        const int64_t items = groups * parts;
         const Chunks chunks(csc, items, call.threads);
         const int threads = useful_threads(call.threads, items * chunks.count, 2 * vector_operations);
         Scratch shared(1, Arena::bytes<A>(weight_size()) + Arena::bytes<int64_t>(steps));
         Scratch sums(1, need_weight ? Arena::bytes<A>(items * part_size) : 0);
-        Scratch scratch(threads, 2 * Arena::bytes<A>(layout.size()) + Arena::bytes<A>(tile_size()));
+        Scratch scratch(threads, 2 * Arena::bytes<A>(sheets * layout.size()) + Arena::bytes<A>(tile_size()));
         if (!shared || !sums || !scratch) return 1;
         Arena own(shared.slice(0));
         const Staged staged = stage(own, csc, true);
@@ -117,7 +120,7 @@ template <class S> struct Synaptic {
 #pragma omp parallel num_threads(threads) if (threads > 1)
         {
             Arena arena(scratch.slice(this_thread()));
-            A *states = zeros(arena), *buffer = zeros(arena), *out = arena.take<A>(tile_size());
+            A *states = zeros(arena, sheets), *grads = zeros(arena, sheets), *out = arena.take<A>(tile_size());
 #pragma omp for schedule(dynamic, 1)
             for (int64_t item = 0; item < items * chunks.count; item++) {
                 const int64_t which = item / chunks.count, chunk = item % chunks.count;
@@ -129,11 +132,15 @@ template <class S> struct Synaptic {
                            static_cast<size_t>((csc.pointers[last] - csc.pointers[first]) * taps) * sizeof(A));
                 for (int64_t b = blocks.count * part / parts; b < blocks.count * (part + 1) / parts; b++) {
                     const ImageBlock block = blocks.block(group, b);
-                    pack_maps(layout, grad, block, 0, call.neurons, buffer);
-                    if (need_x) convolve(csc, staged, block, buffer, first, last, grad_x, out);
-                    if (!need_weight) continue;
-                    pack_maps(layout, x, block, first, last, states);
-                    differentiate(block, states, buffer, first, last, into);
+                    const int64_t used = ceil_div(block.count, layout.images);
+                    for (int64_t s = 0; s < used; s++) {
+                        const ImageBlock sheet = block.sheet(s, layout.images);
+                        A *buffer = grads + s * layout.size();
+                        pack_maps(layout, grad, sheet, 0, call.neurons, buffer);
+                        if (need_x) convolve(csc, staged, sheet, buffer, first, last, grad_x, out);
+                        if (need_weight) pack_maps(layout, x, sheet, first, last, states + s * layout.size());
+                    }
+                    if (need_weight) differentiate(used, states, grads, first, last, into);
                 }
             }
             if (need_weight) add_parts(parts, partial);
@@ -147,7 +154,7 @@ private:
         const int64_t *shift;
     };
 
-    int64_t weight_size() const { return blocks.groups * call.edges * taps; }
+    int64_t weight_size() const { return groups * call.edges * taps; }
     int64_t tile_size() const { return kTileVectors * Lanes<A>::count; }
 
     template <class T> Maps<T> maps(int64_t data, int64_t batch, int64_t neuron, int64_t channel) const {
@@ -158,9 +165,9 @@ private:
         return maps<S>(data, call.neurons * call.channels * map, call.channels * map, map);
     }
 
-    A *zeros(Arena &arena) const {
-        A *buffer = arena.template take<A>(layout.size());
-        memset(buffer, 0, static_cast<size_t>(layout.size()) * sizeof(A));
+    A *zeros(Arena &arena, int64_t sheets) const {
+        A *buffer = arena.template take<A>(sheets * layout.size());
+        memset(buffer, 0, static_cast<size_t>(sheets * layout.size()) * sizeof(A));
         return buffer;
     }
 
@@ -176,9 +183,9 @@ private:
         return {weights, shift};
     }
     template <class W> void stage_from(const W *from, const Csr &graph, bool turned, A *to) const {
-        for (int64_t group = 0; group < blocks.groups; group++)
+        for (int64_t group = 0; group < groups; group++)
             for (int64_t e = 0; e < call.edges; e++) {
-                const W *filter = from + (graph.perm[e] * blocks.groups + group) * taps;
+                const W *filter = from + (graph.perm[e] * groups + group) * taps;
                 for (int64_t s = 0; s < steps; s++)
                     for (int64_t k = 0; k < filter_rows; k++) {
                         const int64_t tap = tap_of(s, k);
@@ -204,9 +211,10 @@ private:
         });
     }
 
-    // Adds the block's share to the weight gradients of the edges that leave the neurons first .. last - 1.
-    void differentiate(const ImageBlock &block, const A *states, const A *grads, int64_t first, int64_t last, A *into) const {
-        const int64_t vectors = layout.vectors_of(block.count), columns = call.kernel_width;
+    // Adds the share of a block of sheets to the weight gradients of the edges that leave the neurons first .. last - 1.
+    void differentiate(int64_t sheets, const A *states, const A *grads, int64_t first, int64_t last, A *into) const {
+        const Extent extent{layout.height, layout.vectors, layout.stride, sheets, layout.size()};
+        const int64_t columns = call.kernel_width;
         const int64_t up = call.kernel_height / 2 * layout.stride;
         for (int64_t u = first; u < last; u++) {
             const A *x = states + layout.front() + u * layout.map - up;
@@ -215,9 +223,9 @@ private:
                 A *sums = into + e * taps;
                 for (int64_t run = 0; run < call.kernel_height; run += filter_rows, sums += columns * filter_rows) {
                     const A *from = x + run * layout.stride;
-                    if (filter_rows == 3) correlate_run<3>(from, grad, columns, layout.height, vectors, layout.stride, sums);
-                    else if (filter_rows == 5) correlate_run<5>(from, grad, columns, layout.height, vectors, layout.stride, sums);
-                    else correlate_run<1>(from, grad, columns, layout.height, vectors, layout.stride, sums);
+                    if (filter_rows == 3) correlate_run<3>(from, grad, columns, extent, sums);
+                    else if (filter_rows == 5) correlate_run<5>(from, grad, columns, extent, sums);
+                    else correlate_run<1>(from, grad, columns, extent, sums);
                 }
             }
         }
@@ -231,9 +239,9 @@ private:
     template <class W> void add_parts_to(W *to, int64_t parts, const A *partial) const {
 #pragma omp for schedule(static)
         for (int64_t e = 0; e < call.edges; e++)
-            for (int64_t group = 0; group < blocks.groups; group++) {
+            for (int64_t group = 0; group < groups; group++) {
                 const A *from = partial + group * parts * call.edges * taps + e * taps;
-                W *filter = to + (csc.perm[e] * blocks.groups + group) * taps;
+                W *filter = to + (csc.perm[e] * groups + group) * taps;
                 for (int64_t s = 0, i = 0; s < steps; s++)
                     for (int64_t k = 0; k < filter_rows; k++, i++) {
                         A sum = from[i];

@@ -7,20 +7,29 @@
 
 namespace {
 
+// Vectors of accumulators: with the weights of a filter's column and a row of states they fill the registers.
+#if defined(__AVX512F__)
+constexpr int kTileVectors = 16;
+#elif defined(__AVX2__)
+constexpr int kTileVectors = 4;
+#else
+constexpr int kTileVectors = 2;
+#endif
+
 // A packed block should leave room for another one in the second-level cache.
 constexpr int64_t kBlockBytes = 640 << 10;
 
-// A block with at most so many vectors a neuron: more of them no longer make the fixed costs of an edge smaller.
+// So many vectors a neuron are enough: more of them no longer make the fixed costs of an edge smaller.
 constexpr int64_t kMapVectors = 32;
 
-// Images side by side in rows of `stride` elements, `pad_columns` zeros between them and `pad_rows` zero rows between
-// neurons. A tap is then a constant shift of the pointer, and lanes between images hold nothing that anybody reads.
+// A sheet: images side by side in rows of `stride` elements, `pad_columns` zeros between them and `pad_rows` zero rows
+// between neurons. A tap is then a constant shift of the pointer, and lanes between images hold nothing that anybody reads.
 template <class A> struct MapLayout {
     static constexpr int64_t L = Lanes<A>::count;
     int64_t height, width, pad_rows, pad_columns, neurons;
-    int64_t images;   // in a full block
+    int64_t images;   // in a full sheet
     int64_t pitch;    // from one image to the next
-    int64_t vectors;  // that cover a row of a full block
+    int64_t vectors;  // that cover a row of a full sheet
     int64_t stride, map;
 
     MapLayout(const synaptic_call &c, int64_t available)
@@ -28,15 +37,23 @@ template <class A> struct MapLayout {
           neurons(c.neurons), pitch(width + pad_columns) {
         images = 1;
         for (int64_t more = 2; more <= available; more++) {
-            const bool small = bytes_of(more) <= kBlockBytes && vectors_of(more) * height <= kMapVectors;
-            if (small && use(more) >= use(images)) images = more;
+            if (bytes_of(more) > kBlockBytes) break;
+            // At equal use more images only as long as a tile covers whole rows: otherwise it would read neighbours' lines.
+            const bool whole = vectors_of(more) * height <= kTileVectors;
+            if (use(more) > use(images) || (whole && use(more) == use(images))) images = more;
         }
         vectors = vectors_of(images);
         stride = stride_of(images);
         map = (height + pad_rows) * stride;
     }
 
-    // The vectors that cover the rows of a block with fewer images.
+    // Sheets of a block whose weight gradient is summed in registers: they share what an edge costs.
+    int64_t sheets(int64_t available) const {
+        const int64_t most = smaller(kMapVectors / (vectors * height), kBlockBytes / larger<int64_t>(1, bytes_of(images)));
+        return larger<int64_t>(1, smaller(most, ceil_div(available, images)));
+    }
+
+    // The vectors that cover the rows of a sheet with fewer images.
     int64_t vectors_of(int64_t count) const { return ceil_div(count * pitch - pad_columns, L); }
     int64_t front() const { return ceil_div(pad_rows * stride + pad_columns, L) * L; }
     int64_t size() const { return front() + neurons * map + vectors * L + 2 * pad_columns; }
@@ -62,15 +79,18 @@ template <class S> struct Maps {
 
 struct ImageBlock {
     int64_t group, first, count;
+
+    // Its images number index * size and following.
+    ImageBlock sheet(int64_t index, int64_t size) const {
+        return {group, first + index * size, smaller(size, count - index * size)};
+    }
 };
 
 struct ImageBlocks {
     int64_t groups, images, per_block, count;  // count: blocks of a group
 
-    ImageBlocks(const synaptic_call &c, int64_t per_block)
-        : groups(c.weight_channels), images(c.batch * c.channels / c.weight_channels), per_block(per_block),
-          count(ceil_div(images, per_block)) {}
-    static int64_t available(const synaptic_call &c) { return c.batch * c.channels / c.weight_channels; }
+    ImageBlocks(int64_t groups, int64_t images, int64_t per_block)
+        : groups(groups), images(images), per_block(per_block), count(ceil_div(images, per_block)) {}
     ImageBlock block(int64_t group, int64_t index) const {
         return {group, index * per_block, smaller(per_block, images - index * per_block)};
     }

@@ -8,15 +8,6 @@
 
 namespace {
 
-// Vectors of accumulators: with the weights of a filter's column and a row of states they fill the registers.
-#if defined(__AVX512F__)
-constexpr int kTileVectors = 16;
-#elif defined(__AVX2__)
-constexpr int kTileVectors = 4;
-#else
-constexpr int kTileVectors = 2;
-#endif
-
 // What the tiles of a call share. A step is a shift of the source pointer and a run of weights that lie below each other.
 template <class A> struct Taps {
     const int32_t *partners;
@@ -132,18 +123,25 @@ template <int N> INLINE void add_lanes(const Floats *acc, float *sums) {
 }
 #endif
 
+// The maps of one neuron in a block: sheets that are `sheet` elements apart.
+struct Extent {
+    int64_t rows, vectors, stride, sheets, sheet;
+};
+
 // The gradient of one edge's weights in one block:
 //   sums[dx, dy] += sum over p of grad[p - (dx, 0)] * x[p + (0, dy)]
 // for D neighbouring columns of the filter. x is read without a horizontal shift, so its lanes between images are zero.
 template <int KH, int D, class A>
-void correlate(const A *x, const A *grad, int64_t rows, int64_t vectors, int64_t stride, A *sums) {
+void correlate(const A *x, const A *grad, const Extent &extent, A *sums) {
     using Vec = typename Lanes<A>::vec;
     constexpr int L = Lanes<A>::count;
     Vec acc[D * KH];
     UNROLL_ALL for (int k = 0; k < D * KH; k++) acc[k] = Vec{};
-    for (int64_t j = 0; j < vectors; j++) {
-        const A *from_x = x + j * L, *from_grad = grad + j * L;
-        for (int64_t r = 0; r < rows; r++, from_x += stride, from_grad += stride) {
+    const int64_t stride = extent.stride;
+    for (int64_t j = 0; j < extent.sheets * extent.vectors; j++) {
+        const int64_t start = j / extent.vectors * extent.sheet + j % extent.vectors * L;
+        const A *from_x = x + start, *from_grad = grad + start;
+        for (int64_t r = 0; r < extent.rows; r++, from_x += stride, from_grad += stride) {
             Vec g[D];
             UNROLL_ALL for (int d = 0; d < D; d++) g[d] = load(from_grad - d);
             const A *below = from_x;
@@ -163,12 +161,12 @@ template <int KH> constexpr int columns_together() {
 
 // All columns of a run of filter rows.
 template <int KH, class A>
-INLINE void correlate_run(const A *x, const A *grad, int64_t columns, int64_t rows, int64_t vectors, int64_t stride, A *sums) {
+INLINE void correlate_run(const A *x, const A *grad, int64_t columns, const Extent &extent, A *sums) {
     constexpr int D = columns_together<KH>();
     int64_t d = 0;
-    for (; d + D <= columns; d += D) correlate<KH, D>(x, grad - d, rows, vectors, stride, sums + d * KH);
-    if (D > 2 && d + 2 <= columns) correlate<KH, 2>(x, grad - d, rows, vectors, stride, sums + d * KH), d += 2;
-    if (D > 1 && d < columns) correlate<KH, 1>(x, grad - d, rows, vectors, stride, sums + d * KH);
+    for (; d + D <= columns; d += D) correlate<KH, D>(x, grad - d, extent, sums + d * KH);
+    if (D > 2 && d + 2 <= columns) correlate<KH, 2>(x, grad - d, extent, sums + d * KH), d += 2;
+    if (D > 1 && d < columns) correlate<KH, 1>(x, grad - d, extent, sums + d * KH);
 }
 
 }  // namespace
