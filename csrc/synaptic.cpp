@@ -70,7 +70,7 @@ template <class S> struct Synaptic {
 
     int forward() {
         const ImageBlocks blocks(groups, images, layout.images);
-        const int64_t items = groups * blocks.count;
+        const int64_t parts = smaller(blocks.count, 4 * call.threads), items = groups * parts;
         const Chunks chunks(csr, items, call.threads);
         const int threads = useful_threads(call.threads, items * chunks.count, vector_operations);
         Scratch shared(1, Arena::bytes<A>(weight_size()) + Arena::bytes<int64_t>(steps));
@@ -88,10 +88,15 @@ template <class S> struct Synaptic {
 #pragma omp for schedule(dynamic, 1)
             for (int64_t item = 0; item < items * chunks.count; item++) {
                 const int64_t which = item / chunks.count, chunk = item % chunks.count;
-                const ImageBlock block = blocks.block(which / blocks.count, which % blocks.count);
-                if (packed != which) pack_maps(layout, x, block, 0, call.neurons, buffer);
-                packed = which;
-                convolve(csr, staged, block, buffer, chunks.start(chunk), chunks.start(chunk + 1), y, out);
+                const int64_t group = which / parts, end = blocks.count * (which % parts + 1) / parts;
+                for (int64_t b = blocks.count * (which % parts) / parts; b < end; b++) {
+                    const ImageBlock block = blocks.block(group, b);
+                    const Ahead ahead{x, b + 1 < end ? blocks.block(group, b + 1) : ImageBlock{group, 0, 0}, bytes_of_map()};
+                    const int64_t number = group * blocks.count + b;
+                    if (packed != number) pack_maps(layout, x, block, 0, call.neurons, buffer);
+                    packed = number;
+                    convolve(csr, staged, block, buffer, chunks.start(chunk), chunks.start(chunk + 1), y, out, ahead);
+                }
             }
         }
         return 0;
@@ -130,17 +135,20 @@ template <class S> struct Synaptic {
                 if (need_weight)
                     memset(into + csc.pointers[first] * taps, 0,
                            static_cast<size_t>((csc.pointers[last] - csc.pointers[first]) * taps) * sizeof(A));
-                for (int64_t b = blocks.count * part / parts; b < blocks.count * (part + 1) / parts; b++) {
+                const int64_t end = blocks.count * (part + 1) / parts;
+                for (int64_t b = blocks.count * part / parts; b < end; b++) {
                     const ImageBlock block = blocks.block(group, b);
+                    const ImageBlock next = b + 1 < end ? blocks.block(group, b + 1) : ImageBlock{group, 0, 0};
                     const int64_t used = ceil_div(block.count, layout.images);
                     for (int64_t s = 0; s < used; s++) {
                         const ImageBlock sheet = block.sheet(s, layout.images);
+                        const Ahead ahead{x, need_weight ? sheet : ImageBlock{group, 0, 0}, bytes_of_map()};
                         A *buffer = grads + s * layout.size();
                         pack_maps(layout, grad, sheet, 0, call.neurons, buffer);
-                        if (need_x) convolve(csc, staged, sheet, buffer, first, last, grad_x, out);
+                        if (need_x) convolve(csc, staged, sheet, buffer, first, last, grad_x, out, ahead);
                         if (need_weight) pack_maps(layout, x, sheet, first, last, states + s * layout.size());
                     }
-                    if (need_weight) differentiate(used, states, grads, first, last, into);
+                    if (need_weight) differentiate(used, states, grads, first, last, into, {grad, next, bytes_of_map()});
                 }
             }
             if (need_weight) add_parts(parts, partial);
@@ -149,6 +157,15 @@ template <class S> struct Synaptic {
     }
 
 private:
+    // What the next block reads: fetched while this one is computed, so that memory and arithmetic overlap.
+    struct Ahead {
+        const Maps<const S> &maps;
+        ImageBlock block;
+        int64_t bytes;
+        INLINE void fetch(int64_t neuron) const { fetch_maps<false>(maps, block, neuron, bytes); }
+    };
+    int64_t bytes_of_map() const { return call.height * call.width * static_cast<int64_t>(sizeof(S)); }
+
     struct Staged {
         const A *weights;
         const int64_t *shift;
@@ -177,7 +194,7 @@ private:
         int64_t *shift = arena.take<int64_t>(steps);
         const int64_t height = call.kernel_height, width = call.kernel_width;
         for (int64_t s = 0; s < steps; s++)
-            shift[s] = (s / width * filter_rows - height / 2) * layout.stride + s % width - width / 2;
+            shift[s] = (s / width * filter_rows - height / 2) * layout.stride + column_of(s) - width / 2;
         if (call.weight_dtype == call.dtype) stage_from(pointer<const S>(call.weight), graph, turned, weights);
         else stage_from(pointer<const A>(call.weight), graph, turned, weights);
         return {weights, shift};
@@ -193,18 +210,22 @@ private:
                     }
             }
     }
+    // Steps begin in the middle column: its loads do not straddle cache lines, so they are the ones to wait for memory.
+    int64_t column_of(int64_t step) const { return (step + call.kernel_width / 2) % call.kernel_width; }
     int64_t tap_of(int64_t step, int64_t k) const {
-        return (step / call.kernel_width * filter_rows + k) * call.kernel_width + step % call.kernel_width;
+        return (step / call.kernel_width * filter_rows + k) * call.kernel_width + column_of(step);
     }
 
     void convolve(const Csr &graph, const Staged &staged, const ImageBlock &block, const A *buffer, int64_t first,
-                  int64_t last, const Maps<S> &to, A *out) const {
+                  int64_t last, const Maps<S> &to, A *out, const Ahead &ahead) const {
         const Taps<A> shared{graph.partners, staged.weights + block.group * call.edges * taps, staged.shift,
                              steps,          layout.stride,                                    layout.map};
         const A *origin = buffer + layout.front();
         tiling.each(layout.height, layout.vectors_of(block.count), [&](const Tile &tile, TileKernel<A> kernel) {
             const A *from = origin + tile.row * layout.stride + tile.vector * Lanes<A>::count;
+            const bool once = tile.row == 0 && tile.vector == 0;
             for (int64_t v = first; v < last; v++) {
+                if (once) fetch_maps<true>(to, block, v, bytes_of_map()), ahead.fetch(v);
                 kernel(shared, from, graph.pointers[v], graph.pointers[v + 1], out);
                 unpack_tile(layout, to, block, v, tile, out);
             }
@@ -212,20 +233,24 @@ private:
     }
 
     // Adds the share of a block of sheets to the weight gradients of the edges that leave the neurons first .. last - 1.
-    void differentiate(int64_t sheets, const A *states, const A *grads, int64_t first, int64_t last, A *into) const {
+    void differentiate(int64_t sheets, const A *states, const A *grads, int64_t first, int64_t last, A *into,
+                       const Ahead &ahead) const {
         const Extent extent{layout.height, layout.vectors, layout.stride, sheets, layout.size()};
         const int64_t columns = call.kernel_width;
         const int64_t up = call.kernel_height / 2 * layout.stride;
         for (int64_t u = first; u < last; u++) {
+            ahead.fetch(u);
             const A *x = states + layout.front() + u * layout.map - up;
             for (int64_t e = csc.pointers[u]; e < csc.pointers[u + 1]; e++) {
                 const A *grad = grads + layout.front() + csc.partners[e] * layout.map + columns / 2;
+                const int64_t after = smaller<int64_t>(e + 1, call.edges - 1);
+                const int64_t next = (csc.partners[after] - csc.partners[e]) * layout.map;
                 A *sums = into + e * taps;
                 for (int64_t run = 0; run < call.kernel_height; run += filter_rows, sums += columns * filter_rows) {
                     const A *from = x + run * layout.stride;
-                    if (filter_rows == 3) correlate_run<3>(from, grad, columns, extent, sums);
-                    else if (filter_rows == 5) correlate_run<5>(from, grad, columns, extent, sums);
-                    else correlate_run<1>(from, grad, columns, extent, sums);
+                    if (filter_rows == 3) correlate_run<3>(from, grad, next, columns, extent, sums);
+                    else if (filter_rows == 5) correlate_run<5>(from, grad, next, columns, extent, sums);
+                    else correlate_run<1>(from, grad, next, columns, extent, sums);
                 }
             }
         }
@@ -246,7 +271,8 @@ private:
                     for (int64_t k = 0; k < filter_rows; k++, i++) {
                         A sum = from[i];
                         for (int64_t part = 1; part < parts; part++) sum += from[part * call.edges * taps + i];
-                        store_one(filter + tap_of(s, k), sum);
+                        const int64_t row = s / call.kernel_width * filter_rows + k;
+                        store_one(filter + row * call.kernel_width + s % call.kernel_width, sum);
                     }
             }
     }

@@ -135,6 +135,15 @@ void pack_maps(const MapLayout<A> &layout, const Maps<const S> &maps, const Imag
         }
 }
 
+// Brings the maps that one neuron has in a block closer, while others are computed.
+template <bool Write, class S>
+INLINE void fetch_maps(const Maps<S> &maps, const ImageBlock &block, int64_t neuron, int64_t bytes) {
+    for (int64_t s = 0; s < block.count; s++) {
+        const char *from = reinterpret_cast<const char *>(maps.image(block.group, block.first + s) + neuron * maps.neuron);
+        for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at, Write, Write ? 3 : 2);
+    }
+}
+
 // A tile of results, `rows` x `vectors`, into the maps of one neuron.
 struct Tile {
     int64_t row, rows, vector, vectors;

@@ -123,6 +123,15 @@ template <int N> INLINE void add_lanes(const Floats *acc, float *sums) {
 }
 #endif
 
+// Loaded once and kept: the compiler would load a shifted vector, which straddles cache lines, for each of its uses.
+template <class Vec> INLINE void keep(Vec &v) {
+#if defined(__AVX512F__)
+    asm("" : "+v"(v));
+#else
+    (void)v;
+#endif
+}
+
 // The maps of one neuron in a block: sheets that are `sheet` elements apart.
 struct Extent {
     int64_t rows, vectors, stride, sheets, sheet;
@@ -130,9 +139,9 @@ struct Extent {
 
 // The gradient of one edge's weights in one block:
 //   sums[dx, dy] += sum over p of grad[p - (dx, 0)] * x[p + (0, dy)]
-// for D neighbouring columns of the filter. x is read without a horizontal shift, so its lanes between images are zero.
+// for D neighbouring columns of the filter. `next` leads to the gradient of the next edge, which is fetched meanwhile. x is read without a horizontal shift, so its lanes between images are zero.
 template <int KH, int D, class A>
-void correlate(const A *x, const A *grad, const Extent &extent, A *sums) {
+void correlate(const A *x, const A *grad, int64_t next, const Extent &extent, A *sums) {
     using Vec = typename Lanes<A>::vec;
     constexpr int L = Lanes<A>::count;
     Vec acc[D * KH];
@@ -143,10 +152,11 @@ void correlate(const A *x, const A *grad, const Extent &extent, A *sums) {
         const A *from_x = x + start, *from_grad = grad + start;
         for (int64_t r = 0; r < extent.rows; r++, from_x += stride, from_grad += stride) {
             Vec g[D];
-            UNROLL_ALL for (int d = 0; d < D; d++) g[d] = load(from_grad - d);
-            const A *below = from_x;
-            UNROLL_ALL for (int k = 0; k < KH; k++, below += stride) {
-                const Vec state = load(below);
+            UNROLL_ALL for (int d = D - 1; d >= 0; d--) g[d] = load(from_grad - d), keep(g[d]);
+            __builtin_prefetch(from_grad + next);
+            UNROLL_ALL for (int k = 0; k < KH; k++) {
+                Vec state = load(from_x + k * stride);
+                keep(state);
                 UNROLL_ALL for (int d = 0; d < D; d++) acc[d * KH + k] += g[d] * state;
             }
         }
@@ -161,12 +171,12 @@ template <int KH> constexpr int columns_together() {
 
 // All columns of a run of filter rows.
 template <int KH, class A>
-INLINE void correlate_run(const A *x, const A *grad, int64_t columns, const Extent &extent, A *sums) {
+INLINE void correlate_run(const A *x, const A *grad, int64_t next, int64_t columns, const Extent &extent, A *sums) {
     constexpr int D = columns_together<KH>();
     int64_t d = 0;
-    for (; d + D <= columns; d += D) correlate<KH, D>(x, grad - d, extent, sums + d * KH);
-    if (D > 2 && d + 2 <= columns) correlate<KH, 2>(x, grad - d, extent, sums + d * KH), d += 2;
-    if (D > 1 && d < columns) correlate<KH, 1>(x, grad - d, extent, sums + d * KH);
+    for (; d + D <= columns; d += D) correlate<KH, D>(x, grad - d, next, extent, sums + d * KH);
+    if (D > 2 && d + 2 <= columns) correlate<KH, 2>(x, grad - d, next, extent, sums + d * KH), d += 2;
+    if (D > 1 && d < columns) correlate<KH, 1>(x, grad - d, next, extent, sums + d * KH);
 }
 
 }  // namespace
