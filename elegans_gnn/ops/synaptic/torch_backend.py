@@ -32,7 +32,7 @@ def backward(
     grad_weight = filters.new_empty(weight.shape if need_weight else (0,))
     height, width = weight.shape[2:]
     for i, j in taps(weight):
-        # The same tap seen from the other end: grad_x from the mirrored gradient, grad_weight beside the shifted states.
+        # The same tap from the other end: grad_x from the mirrored gradient, grad_weight from the shifted states.
         if need_x:
             back = _raw(shifted(grads, weight, height - 1 - i, width - 1 - j).flatten(3), weight)
             part, _ = aggregation.backward(back, back, filters[:, :, i, j], none, graph, "sum", True, False)
