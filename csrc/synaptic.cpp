@@ -73,7 +73,7 @@ template <class S> struct Synaptic {
         const int64_t parts = smaller(blocks.count, 4 * call.threads), items = groups * parts;
         const Chunks chunks(csr, items, call.threads);
         const int threads = useful_threads(call.threads, items * chunks.count, vector_operations);
-        Scratch shared(1, Arena::bytes<A>(weight_size()) + Arena::bytes<int64_t>(steps));
+        Scratch shared(1, Arena::bytes<A>(weight_size()) + Arena::bytes<int64_t>(steps) + Arena::bytes<int64_t>(taps));
         Scratch scratch(threads, Arena::bytes<A>(layout.size()) + Arena::bytes<A>(tile_size()));
         if (!shared || !scratch) return 1;
         Arena own(shared.slice(0));
@@ -112,7 +112,7 @@ template <class S> struct Synaptic {
         const int64_t items = groups * parts;
         const Chunks chunks(csc, items, call.threads);
         const int threads = useful_threads(call.threads, items * chunks.count, 2 * vector_operations);
-        Scratch shared(1, Arena::bytes<A>(weight_size()) + Arena::bytes<int64_t>(steps));
+        Scratch shared(1, Arena::bytes<A>(weight_size()) + Arena::bytes<int64_t>(steps) + Arena::bytes<int64_t>(taps));
         Scratch sums(1, need_weight ? Arena::bytes<A>(items * part_size) : 0);
         Scratch scratch(threads, 2 * Arena::bytes<A>(sheets * layout.size()) + Arena::bytes<A>(tile_size()));
         if (!shared || !sums || !scratch) return 1;
@@ -195,26 +195,25 @@ private:
         const int64_t height = call.kernel_height, width = call.kernel_width;
         for (int64_t s = 0; s < steps; s++)
             shift[s] = (s / width * filter_rows - height / 2) * layout.stride + column_of(s) - width / 2;
-        if (call.weight_dtype == call.dtype) stage_from(pointer<const S>(call.weight), graph, turned, weights);
-        else stage_from(pointer<const A>(call.weight), graph, turned, weights);
+        int64_t *order = arena.take<int64_t>(taps);
+        for (int64_t s = 0, i = 0; s < steps; s++)
+            for (int64_t k = 0; k < filter_rows; k++, i++) {
+                const int64_t tap = (s / width * filter_rows + k) * width + column_of(s);
+                order[i] = turned ? taps - 1 - tap : tap;
+            }
+        if (call.weight_dtype == call.dtype) stage_from(pointer<const S>(call.weight), graph, order, weights);
+        else stage_from(pointer<const A>(call.weight), graph, order, weights);
         return {weights, shift};
     }
-    template <class W> void stage_from(const W *from, const Csr &graph, bool turned, A *to) const {
+    template <class W> void stage_from(const W *from, const Csr &graph, const int64_t *order, A *to) const {
         for (int64_t group = 0; group < groups; group++)
-            for (int64_t e = 0; e < call.edges; e++) {
+            for (int64_t e = 0; e < call.edges; e++, to += taps) {
                 const W *filter = from + (graph.perm[e] * groups + group) * taps;
-                for (int64_t s = 0; s < steps; s++)
-                    for (int64_t k = 0; k < filter_rows; k++) {
-                        const int64_t tap = tap_of(s, k);
-                        *to++ = load_one(filter + (turned ? taps - 1 - tap : tap));
-                    }
+                for (int64_t i = 0; i < taps; i++) to[i] = load_one(filter + order[i]);
             }
     }
     // Steps begin in the middle column: its loads do not straddle cache lines, so they are the ones to wait for memory.
     int64_t column_of(int64_t step) const { return (step + call.kernel_width / 2) % call.kernel_width; }
-    int64_t tap_of(int64_t step, int64_t k) const {
-        return (step / call.kernel_width * filter_rows + k) * call.kernel_width + column_of(step);
-    }
 
     void convolve(const Csr &graph, const Staged &staged, const ImageBlock &block, const A *buffer, int64_t first,
                   int64_t last, const Maps<S> &to, A *out, const Ahead &ahead) const {
@@ -267,13 +266,13 @@ private:
             for (int64_t group = 0; group < groups; group++) {
                 const A *from = partial + group * parts * call.edges * taps + e * taps;
                 W *filter = to + (csc.perm[e] * groups + group) * taps;
-                for (int64_t s = 0, i = 0; s < steps; s++)
-                    for (int64_t k = 0; k < filter_rows; k++, i++) {
-                        A sum = from[i];
-                        for (int64_t part = 1; part < parts; part++) sum += from[part * call.edges * taps + i];
-                        const int64_t row = s / call.kernel_width * filter_rows + k;
-                        store_one(filter + row * call.kernel_width + s % call.kernel_width, sum);
-                    }
+                for (int64_t run = 0, i = 0; run < call.kernel_height; run += filter_rows)
+                    for (int64_t column = 0; column < call.kernel_width; column++)
+                        for (int64_t k = 0; k < filter_rows; k++, i++) {
+                            A sum = from[i];
+                            for (int64_t part = 1; part < parts; part++) sum += from[part * call.edges * taps + i];
+                            store_one(filter + (run + k) * call.kernel_width + column, sum);
+                        }
             }
     }
 };

@@ -10,6 +10,7 @@ argument.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 import torch
@@ -25,11 +26,6 @@ DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _HALF = (torch.float16, torch.bfloat16)
 
 _GRAPH = "Tensor rowptr, Tensor col, Tensor perm, Tensor colptr, Tensor row, Tensor csc_perm"
-_SCHEMAS = (
-    f"synaptic_forward(Tensor x, Tensor weight, {_GRAPH}, str backend) -> Tensor",
-    f"synaptic_backward(Tensor grad_y, Tensor x, Tensor weight, {_GRAPH}, str backend, bool need_x, bool need_weight) "
-    "-> (Tensor grad_x, Tensor grad_weight)",
-)
 
 
 class Backend(Protocol):
@@ -117,7 +113,7 @@ def _backward_fake(grad_y: Tensor, x: Tensor, weight: Tensor, *rest: Any) -> tup
 def _forward_flops(x: tuple[int, ...], weight: tuple[int, ...], *_: Any, **__: Any) -> int:
     """One multiplication and one addition per edge, tap and place, padding included, as torch counts a convolution."""
     batch, _neurons, channels, height, width = x
-    edges, _, kernel_height, kernel_width = weight
+    edges, _channels, kernel_height, kernel_width = weight
     return 2 * edges * kernel_height * kernel_width * batch * channels * height * width
 
 
@@ -126,15 +122,27 @@ def _backward_flops(grad_y: tuple[int, ...], x: tuple[int, ...], weight: tuple[i
     return (bool(need_x) + bool(need_weight)) * _forward_flops(x, weight)
 
 
-for _schema, _kernel, _fake, _flops in zip(
-    _SCHEMAS, (_forward, _backward), (_forward_fake, _backward_fake), (_forward_flops, _backward_flops), strict=True
-):
-    _name = _schema.partition("(")[0]
-    LIBRARY.define(_schema, tags=(torch.Tag.pt2_compliant_tag,))
-    # One Python kernel for CPU and CUDA: the backend decides which code runs, not the dispatch key.
-    LIBRARY.impl(_name, _kernel, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"elegans_gnn::{_name}", _fake, lib=LIBRARY)
-    register_flop_formula(getattr(torch.ops.elegans_gnn, _name))(_flops)
+def _define(schema: str, kernel: Callable[..., Any], fake: Callable[..., Any], flops: Callable[..., int]) -> Any:
+    """Register an operator: one Python kernel for CPU and CUDA, since the backend decides which code runs."""
+    name = schema.partition("(")[0]
+    LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+    LIBRARY.impl(name, kernel, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"elegans_gnn::{name}", fake, lib=LIBRARY)
+    packet = getattr(torch.ops.elegans_gnn, name)
+    register_flop_formula(packet)(flops)
+    return packet.default
 
-synaptic_forward = torch.ops.elegans_gnn.synaptic_forward.default
-synaptic_backward = torch.ops.elegans_gnn.synaptic_backward.default
+
+synaptic_forward = _define(
+    f"synaptic_forward(Tensor x, Tensor weight, {_GRAPH}, str backend) -> Tensor",
+    _forward,
+    _forward_fake,
+    _forward_flops,
+)
+synaptic_backward = _define(
+    f"synaptic_backward(Tensor grad_y, Tensor x, Tensor weight, {_GRAPH}, str backend, bool need_x, bool need_weight) "
+    "-> (Tensor grad_x, Tensor grad_weight)",
+    _backward,
+    _backward_fake,
+    _backward_flops,
+)
