@@ -98,11 +98,25 @@ struct ImageBlocks {
 
 // Fewer elements than a vector has.
 template <class From, class To> INLINE void copy_part(const From *from, To *to, int64_t count) {
-#if defined(__AVX512F__)
-    if (sizeof(From) == 4 && sizeof(To) == 4) return store_part(to, load_part(from, count), count);
-#endif
     for (int64_t k = 0; k < count; k++) store_one(to + k, load_one(from + k));
 }
+#if defined(__AVX512F__)
+INLINE __m256i load_halves(const void *p, int64_t count) {
+    return _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << count) - 1), p);
+}
+INLINE void copy_part(const float *from, float *to, int64_t count) { store_part(to, load_part(from, count), count); }
+template <class From> INLINE void copy_part(const From *from, float *to, int64_t count) {
+    From lanes[16];
+    const __m256i bits = load_halves(from, count);
+    memcpy(lanes, &bits, sizeof(lanes));
+    store_part(to, load(lanes), count);
+}
+template <class To> INLINE void copy_part(const float *from, To *to, int64_t count) {
+    To lanes[16];
+    store(lanes, load_part(from, count));
+    _mm256_mask_storeu_epi16(to, static_cast<__mmask16>((1u << count) - 1), load_halves(lanes, 16));
+}
+#endif
 
 // rows of count elements, converted between storage and accumulator.
 template <class From, class To>

@@ -87,6 +87,13 @@ def validate(x: Tensor, weight: Tensor, adjacency: SparseAdjacency) -> None:
         raise invalid("x, weight and adjacency", "on one device", got, "move them with .to(x.device)")
 
 
+def whole_maps(x: Tensor) -> Tensor:
+    """Every layout whose maps are contiguous is read in place; others are copied."""
+    *_, height, width = x.shape
+    neighbours = (x.stride(4) == 1 or width == 1) and (x.stride(3) == width or height == 1)
+    return x if neighbours else x.contiguous()
+
+
 def _forward(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
     *graph, backend = rest
     if not x.numel():

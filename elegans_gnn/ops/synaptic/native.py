@@ -12,6 +12,7 @@ from torch import Tensor
 from elegans_gnn.ops._backends import library_path, load_library
 from elegans_gnn.ops._buffers import empty
 from elegans_gnn.ops.reference import Graph
+from elegans_gnn.ops.synaptic.contract import whole_maps
 
 _DTYPE = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 _STATUS = {1: "not enough memory for the working buffers", 2: "this processor lacks the requested instruction set"}
@@ -61,8 +62,8 @@ def _call(
     graph: Graph,
 ) -> None:
     """Describe the call in one block of integers, and run it."""
-    x, weight = _whole_maps(x), weight.contiguous()
-    grad = None if grad is None else _whole_maps(grad)
+    x, weight = whole_maps(x), weight.contiguous()
+    grad = None if grad is None else whole_maps(grad)
     gradient = (0, 0, 0, 0) if grad is None else (grad.data_ptr(), *grad.stride()[:3])
     block = _pack(
         _DTYPE[x.dtype], _DTYPE[weight.dtype], instruction_set, torch.get_num_threads(), *x.shape, *weight.shape,
@@ -73,10 +74,3 @@ def _call(
     status = function(block)
     if status:
         raise RuntimeError(f"the native synaptic convolution failed: {_STATUS[status]}")
-
-
-def _whole_maps(x: Tensor) -> Tensor:
-    """Every layout whose maps are contiguous is read in place; others are copied."""
-    *_, height, width = x.shape
-    neighbours = (x.stride(4) == 1 or width == 1) and (x.stride(3) == width or height == 1)
-    return x if neighbours else x.contiguous()

@@ -13,6 +13,7 @@ import torch
 
 from elegans_gnn import ops
 from elegans_gnn.ops.synaptic import native
+from elegans_gnn.ops.synaptic.contract import whole_maps
 from tests.ops.cases import assert_same, random_graph
 from tests.ops.synaptic.cases import KERNELS, SIZES, inputs, run
 
@@ -54,8 +55,8 @@ def test_results_do_not_depend_on_threads_or_run(batch: int, size: tuple[int, in
 def test_whole_maps_are_not_copied() -> None:
     x = torch.randn(4, 5, 2, 6, 7)
     for view in (x, x.transpose(0, 1), x[::2], x[:, :, :1], x.expand(3, *x.shape)[1]):
-        assert native._whole_maps(view) is view
-    assert native._whole_maps(x[..., :3]) is not x
+        assert whole_maps(view) is view
+    assert whole_maps(x[..., :3]) is not x
 
 
 def test_an_instruction_set_beyond_the_processor_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
