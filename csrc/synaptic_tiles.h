@@ -147,9 +147,8 @@ void correlate(const A *x, const A *grad, int64_t next, const Extent &extent, A 
     Vec acc[D * KH];
     UNROLL_ALL for (int k = 0; k < D * KH; k++) acc[k] = Vec{};
     const int64_t stride = extent.stride;
-    for (int64_t j = 0; j < extent.sheets * extent.vectors; j++) {
-        const int64_t start = j / extent.vectors * extent.sheet + j % extent.vectors * L;
-        const A *from_x = x + start, *from_grad = grad + start;
+    for (int64_t sheet = 0, vector = 0; sheet < extent.sheets;) {
+        const A *from_x = x + vector * L, *from_grad = grad + vector * L;
         for (int64_t r = 0; r < extent.rows; r++, from_x += stride, from_grad += stride) {
             Vec g[D];
             UNROLL_ALL for (int d = D - 1; d >= 0; d--) g[d] = load(from_grad - d), keep(g[d]);
@@ -160,6 +159,7 @@ void correlate(const A *x, const A *grad, int64_t next, const Extent &extent, A 
                 UNROLL_ALL for (int d = 0; d < D; d++) acc[d * KH + k] += g[d] * state;
             }
         }
+        if (++vector == extent.vectors) vector = 0, sheet++, x += extent.sheet, grad += extent.sheet;
     }
     add_lanes<D * KH>(acc, sums);
 }

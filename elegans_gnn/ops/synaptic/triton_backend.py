@@ -44,7 +44,7 @@ def backward(
 
 def _convolve(x: Tensor, weight: Tensor, pointers: Tensor, partners: Tensor, perm: Tensor, *, turned: bool) -> Tensor:
     x, weight = whole_maps(x), weight.contiguous()
-    batch, neurons, channels, height, width = x.shape
+    _batch, neurons, channels, height, width = x.shape
     y = x.new_empty(x.shape)
     shared, wide = channels // weight.shape[1], accumulation_dtype(x.dtype)
     block = _CONVOLVE_TILE * 4 // wide.itemsize
@@ -62,13 +62,14 @@ def _convolve(x: Tensor, weight: Tensor, pointers: Tensor, partners: Tensor, per
 
 def _correlate(grad_y: Tensor, x: Tensor, weight: Tensor, graph: Graph) -> Tensor:
     grad_y, x = whole_maps(grad_y), whole_maps(x)
-    batch, neurons, channels, height, width = x.shape
+    _batch, neurons, channels, height, width = x.shape
     edges, groups, kernel_height, kernel_width = weight.shape
     wide = accumulation_dtype(x.dtype)
     everything = torch.zeros(weight.shape, dtype=wide, device=x.device)
     if not edges:
         return everything.to(weight.dtype)
     shared, taps = channels // groups, 1 << (kernel_height * kernel_width - 1).bit_length()
+    block = max(16, _CORRELATE_TILE * 4 // wide.itemsize // taps)
     degree = graph.rowptr.diff()
     targets = torch.arange(neurons, device=x.device).repeat_interleave(degree, output_size=edges)
     with _device(x):
@@ -77,7 +78,7 @@ def _correlate(grad_y: Tensor, x: Tensor, weight: Tensor, graph: Graph) -> Tenso
             kernels.correlate_kernel[edges, groups](
                 grad_y[part], x[part], grad_weight, graph.col, targets, graph.perm,
                 x[part].shape[0] * shared, shared, groups, height, width, *grad_y.stride()[:3], *x.stride()[:3],
-                KH=kernel_height, KW=kernel_width, TAPS=taps, ACC=_ACC[wide], BLOCK=max(16, _CORRELATE_TILE * 4 // wide.itemsize // taps),
+                KH=kernel_height, KW=kernel_width, TAPS=taps, ACC=_ACC[wide], BLOCK=block,
             )  # fmt: skip
             everything += grad_weight
     return everything.to(weight.dtype)
