@@ -172,7 +172,7 @@ private:
     };
 
     int64_t weight_size() const { return groups * call.edges * taps; }
-    int64_t tile_size() const { return kTileVectors * Lanes<A>::count; }
+    int64_t tile_size() const { return kTileVectors * Register<A>::count; }
 
     template <class T> Maps<T> maps(int64_t data, int64_t batch, int64_t neuron, int64_t channel) const {
         return {pointer<T>(data), batch, neuron, channel, call.channels / call.weight_channels};
@@ -221,7 +221,7 @@ private:
                              steps,          layout.stride,                                    layout.map};
         const A *origin = buffer + layout.front();
         tiling.each(layout.height, layout.vectors_of(block.count), [&](const Tile &tile, TileKernel<A> kernel) {
-            const A *from = origin + tile.row * layout.stride + tile.vector * Lanes<A>::count;
+            const A *from = origin + tile.row * layout.stride + tile.vector * Register<A>::count;
             const bool once = tile.row == 0 && tile.vector == 0;
             for (int64_t v = first; v < last; v++) {
                 if (once) fetch_maps<true>(to, block, v, bytes_of_map()), ahead.fetch(v);

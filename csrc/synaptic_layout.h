@@ -7,14 +7,27 @@
 
 namespace {
 
-// Vectors of accumulators: with the weights of a filter's column and a row of states they fill the registers.
+// Vectors as wide as the registers: the compiler takes wider ones apart through memory. Enough accumulators, with the
+// weights of a filter's column and a row of states, to fill the registers.
 #if defined(__AVX512F__)
-constexpr int kTileVectors = 16;
+constexpr int kVectorBytes = 64, kTileVectors = 16;
 #elif defined(__AVX2__)
-constexpr int kTileVectors = 4;
+constexpr int kVectorBytes = 32, kTileVectors = 10;
 #else
-constexpr int kTileVectors = 2;
+constexpr int kVectorBytes = 16, kTileVectors = 10;
 #endif
+
+template <class A> struct Register {
+    static constexpr int count = kVectorBytes / static_cast<int>(sizeof(A));
+    typedef A vec __attribute__((vector_size(kVectorBytes)));
+    typedef A loose __attribute__((vector_size(kVectorBytes), aligned(sizeof(A)), may_alias));
+};
+template <class A> INLINE typename Register<A>::vec load_register(const A *p) {
+    return *reinterpret_cast<const typename Register<A>::loose *>(p);
+}
+template <class A> INLINE void store_register(A *p, typename Register<A>::vec v) {
+    *reinterpret_cast<typename Register<A>::loose *>(p) = v;
+}
 
 // A packed block should leave room for another one in the second-level cache.
 constexpr int64_t kBlockBytes = 640 << 10;
@@ -25,7 +38,7 @@ constexpr int64_t kMapVectors = 32;
 // A sheet: images side by side in rows of `stride` elements, `pad_columns` zeros between them and `pad_rows` zero rows
 // between neurons. A tap is then a constant shift of the pointer, and lanes between images hold nothing that anybody reads.
 template <class A> struct MapLayout {
-    static constexpr int64_t L = Lanes<A>::count;
+    static constexpr int64_t L = Register<A>::count;
     int64_t height, width, pad_rows, pad_columns, neurons;
     int64_t images;   // in a full sheet
     int64_t pitch;    // from one image to the next
@@ -118,18 +131,28 @@ template <class To> INLINE void copy_part(const float *from, To *to, int64_t cou
 }
 #endif
 
+// A whole vector.
+template <class A> INLINE void copy_vector(const A *from, A *to) { store_register(to, load_register(from)); }
+template <class From, class To> INLINE void copy_vector(const From *from, To *to) {
+#if defined(__AVX512F__)
+    store(to, load(from));
+#else
+    for (int64_t k = 0; k < Register<float>::count; k++) store_one(to + k, load_one(from + k));
+#endif
+}
+
 // rows of count elements, converted between storage and accumulator.
 template <class From, class To>
 INLINE void copy_rows(const From *from, int64_t from_stride, To *to, int64_t to_stride, int64_t rows, int64_t count) {
-    constexpr int64_t L = Lanes<typename Accumulator<To>::type>::count;
+    constexpr int64_t L = Register<typename Accumulator<To>::type>::count;
     if (count < L) {
         for (int64_t r = 0; r < rows; r++) copy_part(from + r * from_stride, to + r * to_stride, count);
         return;
     }
     // The last vector of a row overlaps the one before it.
     for (int64_t r = 0; r < rows; r++, from += from_stride, to += to_stride) {
-        for (int64_t k = 0; k + L < count; k += L) store(to + k, load(from + k));
-        store(to + count - L, load(from + count - L));
+        for (int64_t k = 0; k + L < count; k += L) copy_vector(from + k, to + k);
+        copy_vector(from + count - L, to + count - L);
     }
 }
 
@@ -165,7 +188,7 @@ struct Tile {
 
 template <class S, class A>
 void unpack_tile(const MapLayout<A> &layout, const Maps<S> &maps, const ImageBlock &block, int64_t neuron, const Tile &tile, const A *out) {
-    constexpr int64_t L = Lanes<A>::count;
+    constexpr int64_t L = Register<A>::count;
     const int64_t begin = tile.vector * L, end = begin + tile.vectors * L;
     for (int64_t s = begin / layout.pitch; s < block.count && s * layout.pitch < end; s++) {
         const int64_t left = s * layout.pitch;

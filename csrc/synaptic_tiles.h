@@ -23,8 +23,8 @@ template <class A> using TileKernel = void (*)(const Taps<A> &taps, const A *fro
 // above and below it are known to be zero.
 template <int R, int V, int KH, bool Whole, class A>
 void convolve_tile(const Taps<A> &taps, const A *from, int64_t first, int64_t last, A *out) {
-    using Vec = typename Lanes<A>::vec;
-    constexpr int L = Lanes<A>::count;
+    using Vec = typename Register<A>::vec;
+    constexpr int L = Register<A>::count;
     Vec acc[R][V];
     UNROLL_ALL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < V; j++) acc[r][j] = Vec{};
     const int64_t stride = taps.stride;
@@ -37,7 +37,7 @@ void convolve_tile(const Taps<A> &taps, const A *from, int64_t first, int64_t la
             UNROLL_ALL for (int k = 0; k < KH; k++) w[k] = Vec{} + weights[k];
             UNROLL_ALL for (int i = Whole ? KH / 2 : 0; i < (Whole ? R + KH / 2 : R + KH - 1); i++) {
                 Vec x[V];
-                UNROLL for (int j = 0; j < V; j++) x[j] = load(row + j * L);
+                UNROLL for (int j = 0; j < V; j++) x[j] = load_register(row + j * L);
                 row += stride;
                 UNROLL_ALL for (int k = 0; k < KH; k++) {
                     const int r = i - k;
@@ -46,7 +46,7 @@ void convolve_tile(const Taps<A> &taps, const A *from, int64_t first, int64_t la
             }
         }
     }
-    UNROLL_ALL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < V; j++) store(out + (r * V + j) * L, acc[r][j]);
+    UNROLL_ALL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < V; j++) store_register(out + (r * V + j) * L, acc[r][j]);
 }
 
 template <int R, int V, int KH, bool Whole, class A> TileKernel<A> find_tile(int64_t rows) {
@@ -98,12 +98,18 @@ private:
 };
 
 // sums[k] += the sum of the lanes of acc[k], in one fixed order.
-template <int N, class A> INLINE void add_lanes(const typename Lanes<A>::vec *acc, A *sums) {
-    UNROLL_ALL for (int k = 0; k < N; k++) sums[k] += sum_lanes(acc[k]);
+template <int N, class A> INLINE void add_lanes(const typename Register<A>::vec *acc, A *sums) {
+    for (int k = 0; k < N; k++) {
+        A lanes[Register<A>::count];
+        store_register(lanes, acc[k]);
+        UNROLL_ALL for (int half = Register<A>::count / 2; half > 0; half /= 2)
+            UNROLL_ALL for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+        sums[k] += lanes[0];
+    }
 }
 #if defined(__AVX512F__)
 // A tree of 15 shuffled additions serves up to 15 vectors at once.
-template <int N> INLINE void add_lanes(const Floats *acc, float *sums) {
+template <int N, class A> INLINE void add_lanes(const Register<float>::vec *acc, float *sums) {
     static_assert(N < 16, "one vector of sums");
     Floats v[16];
     UNROLL_ALL for (int k = 0; k < 16; k++) v[k] = k < N ? acc[k] : Floats{};
@@ -127,6 +133,8 @@ template <int N> INLINE void add_lanes(const Floats *acc, float *sums) {
 template <class Vec> INLINE void keep(Vec &v) {
 #if defined(__AVX512F__)
     asm("" : "+v"(v));
+#elif defined(__SSE2__)
+    asm("" : "+x"(v));
 #else
     (void)v;
 #endif
@@ -142,8 +150,8 @@ struct Extent {
 // for D neighbouring columns of the filter. `next` leads to the gradient of the next edge, which is fetched meanwhile. x is read without a horizontal shift, so its lanes between images are zero.
 template <int KH, int D, class A>
 void correlate(const A *x, const A *grad, int64_t next, const Extent &extent, A *sums) {
-    using Vec = typename Lanes<A>::vec;
-    constexpr int L = Lanes<A>::count;
+    using Vec = typename Register<A>::vec;
+    constexpr int L = Register<A>::count;
     Vec acc[D * KH];
     UNROLL_ALL for (int k = 0; k < D * KH; k++) acc[k] = Vec{};
     const int64_t stride = extent.stride;
@@ -151,22 +159,22 @@ void correlate(const A *x, const A *grad, int64_t next, const Extent &extent, A 
         const A *from_x = x + vector * L, *from_grad = grad + vector * L;
         for (int64_t r = 0; r < extent.rows; r++, from_x += stride, from_grad += stride) {
             Vec g[D];
-            UNROLL_ALL for (int d = D - 1; d >= 0; d--) g[d] = load(from_grad - d), keep(g[d]);
+            UNROLL_ALL for (int d = D - 1; d >= 0; d--) g[d] = load_register(from_grad - d), keep(g[d]);
             __builtin_prefetch(from_grad + next);
             UNROLL_ALL for (int k = 0; k < KH; k++) {
-                Vec state = load(from_x + k * stride);
+                Vec state = load_register(from_x + k * stride);
                 keep(state);
                 UNROLL_ALL for (int d = 0; d < D; d++) acc[d * KH + k] += g[d] * state;
             }
         }
         if (++vector == extent.vectors) vector = 0, sheet++, x += extent.sheet, grad += extent.sheet;
     }
-    add_lanes<D * KH>(acc, sums);
+    add_lanes<D * KH, A>(acc, sums);
 }
 
 // So many columns of a filter of `KH` rows go together that their accumulators fit the registers.
 template <int KH> constexpr int columns_together() {
-    return kTileVectors < 16 ? 1 : KH == 1 ? 3 : KH == 3 ? 3 : 2;
+    return KH == 5 ? 2 : 3;
 }
 
 // All columns of a run of filter rows.

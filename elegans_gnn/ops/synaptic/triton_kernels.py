@@ -1,9 +1,8 @@
 """The GPU kernels of the synaptic convolution; no atomics, so results are deterministic.
 
 Both walk places: a place is a pixel of an image, and an image is a map of one sample and channel among those that
-share weights. The first kernel owns one neuron and a tile of places and walks the neuron's edges; it gives y over CSR
-rows, and grad_x over CSC columns with turned filters. The second owns one edge, all its taps side by side, and walks all
-places.
+share weights. The first kernel owns one neuron and a tile of places and walks the neuron's edges: y over CSR rows, and
+grad_x over CSC columns with turned filters. The second owns one edge, all its taps side by side, and walks all places.
 """
 
 # Kernel arguments are pointers and numbers of the GPU: they have no Python types.
