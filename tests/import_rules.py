@@ -47,7 +47,7 @@ LIGHT = ("__init__", "errors", "_lazy", "_paths", "_text", "connectome", "graphs
 HEAVY = {"torch", "torch_geometric", "torchvision", "torchmetrics", "lightning", "matplotlib", "ray", "triton"}
 
 # Files that import by a name from a table: of the extras, of a package's own names, of the backends beside it.
-DYNAMIC = ("errors.py", "_lazy.py", "ops/_backends.py")
+DYNAMIC = ("errors.py", "_lazy.py", "ops/_backends.py", "ops/synaptic/contract.py")
 _BY_NAME = {"require", "import_module", "__import__"}
 
 
