@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=parts, default=["main"], help="what to measure")
     parser.add_argument("--repeats", type=int, default=9, help="rounds; figures are medians (default 9)")
-    parser.add_argument("--no-pyg", action="store_true", help="leave PyG out: it needs about 6 GB in the main table")
+    parser.add_argument("--no-pyg", action="store_true", help="omit PyG: it needs about 6 GB in the main table")
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--plots", type=Path, help="folder for the pictures of the scaling part")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: every part runs, the figures mean nothing")

@@ -1,11 +1,11 @@
-"""Trains models that differ in one thing only, with several seeds each, and says how far apart they come out.
+"""Train models that differ in one setting only, with several seeds each, and report how much their results differ.
 
     python benchmarks/compare.py cores --steps 1000 --seeds 5 --json docs/results/cores.json
     python benchmarks/compare.py classifiers --tune --json docs/results/tuning-classifiers.json
     python benchmarks/compare.py classifiers --seeds 5 --json docs/results/classifiers.json
 
-Every run is a run of `elegans-gnn train` with the settings shown by --list; its figures are appended to the JSON file
-when it is finished, so that an interrupted comparison goes on where it stopped. The table is printed from that file.
+Each run trains like `elegans-gnn train` with the settings that --list shows. When it finishes, its figures are added to
+the JSON file, so that an interrupted comparison continues where it stopped. The table is printed from that file.
 """
 
 from __future__ import annotations
@@ -31,13 +31,19 @@ from tables import print_table, print_trials
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("comparison", choices=sorted(COMPARISONS))
-    parser.add_argument("--rows", nargs="+", metavar="ROW", help="some of the comparison's rows")
-    parser.add_argument("--steps", type=int, help="optimiser steps of every run, instead of the usual number")
-    parser.add_argument("--seeds", type=int, help="seeds 0, 1, ... of every row, instead of the usual number")
-    parser.add_argument("--workers", type=int, default=2, help="runs at a time, one thread each")
-    parser.add_argument("--json", type=Path, required=True, help="figures of all runs; what is there is not run again")
-    parser.add_argument("--tune", action="store_true", help="instead, try each model with several rates, on validation")
-    parser.add_argument("--plot", type=Path, help="a picture of the differences from the first row")
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="run only these rows of the comparison")
+    parser.add_argument("--steps", type=int, help="optimiser steps of every run (default: the comparison's own)")
+    parser.add_argument(
+        "--seeds", type=int, help="number of seeds (0, 1, ...) of every row (default: the comparison's own)"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="parallel runs, one thread each")
+    parser.add_argument(
+        "--json", type=Path, required=True, help="file for the figures of all runs; runs in it are not repeated"
+    )
+    parser.add_argument(
+        "--tune", action="store_true", help="try each model with several learning rates, judged on validation images"
+    )
+    parser.add_argument("--plot", type=Path, help="file for a picture of the differences from the first row")
     parser.add_argument("--list", action="store_true", help="show the settings of every row, and stop")
     arguments = parser.parse_args()
     comparison = COMPARISONS[arguments.comparison]
@@ -57,12 +63,12 @@ def main() -> None:
 
 
 def measure(comparison: Comparison, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run what the file does not hold yet."""
+    """Run what the JSON file does not contain yet."""
     path: Path = arguments.json
     record: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"runs": []}
     done = {(run["row"], json.dumps(run["settings"], sort_keys=True)) for run in record["runs"]}
     wanted = []
-    # Seed by seed, so that an interrupted comparison has whole rounds.
+    # Seed by seed, so that an interrupted comparison has the same seeds for every row.
     for seed in range(comparison.first_seed, comparison.first_seed + (arguments.seeds or comparison.seeds)):
         for row in arguments.rows or comparison.rows:
             settings = comparison.settings(row, seed, arguments.steps)
@@ -75,7 +81,7 @@ def measure(comparison: Comparison, arguments: argparse.Namespace) -> dict[str, 
         for future in track(as_completed(futures), total=len(futures), description=arguments.comparison):
             found = future.result()
             if arguments.tune:
-                del found["test"]  # nobody is to choose by it
+                del found["test"]  # settings must not be chosen by test figures
             record["runs"].append(found)
             path.parent.mkdir(parents=True, exist_ok=True)
             aside = path.with_suffix(".tmp")
@@ -85,7 +91,7 @@ def measure(comparison: Comparison, arguments: argparse.Namespace) -> dict[str, 
 
 
 def run(task: str, row: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """One run with one thread; its figures on the test part, and under which conditions."""
+    """One run with one thread: its settings, its figures, and the conditions under which they were measured."""
     from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, train
 
     config = (AutoencoderConfig if task == "autoencoder" else ClassifierConfig).preset(**settings, threads=1)

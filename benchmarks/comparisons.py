@@ -1,4 +1,4 @@
-"""What is compared: one recipe shared by all rows, what each row changes, and the trials that choose its rates."""
+"""The comparisons: a recipe shared by all rows, the changes of each row, and the trials that choose its rates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 FOLDS = 5
 RATES = ("learning_rate", "muon_learning_rate")
-# Factor of both rates, and other changes: what every tuned row is tried with.
+# Trials of every tuned row: the factor of both learning rates, and other changes.
 TRIALS: dict[str, tuple[float, dict[str, Any]]] = {
     "as given": (1, {}),
     "rates / 3": (1 / 3, {}),
@@ -27,12 +27,12 @@ class Comparison:
     Args:
         task: autoencoder or classifier.
         shared: settings of all rows.
-        rows: changes by row; the first row is the one the others are held against.
-        seeds: how many of every row; random graphs are drawn anew for each.
-        first_seed: the seeds are this one and those after it.
-        labels: how a row is called in tables, where its name does not say it.
-        tuned: the rows that have trials of their own.
-        chosen: the trial that a row is run with, if not as given; rows without trials follow a kindred one.
+        rows: changes by row; the others are compared with the first row.
+        seeds: number of seeds for every row; each draws its own random graph.
+        first_seed: the first seed; the others follow it.
+        labels: titles of rows in tables, for rows whose name is not their title.
+        tuned: the rows that have their own trials.
+        chosen: the trial whose settings a row uses, if not "as given"; rows without trials use those of a similar row.
     """
 
     task: str
@@ -45,19 +45,21 @@ class Comparison:
     chosen: Mapping[str, str] = field(default_factory=dict)
 
     def settings(self, row: str, seed: int, steps: int | None = None) -> dict[str, Any]:
-        """Everything one run is told."""
+        """All settings of one run."""
         changes = dict(self.rows[row])
         if row in self.chosen:
             changes |= self._trial(changes, self.chosen[row])
-        if "graph" in changes or "wiring" in changes:
+        if "graph" in changes:
             changes["graph_seed"] = seed
+        if "wiring" in changes:
+            changes["wiring_seed"] = seed
         if self.shared.get("data") == "digits":
             changes["fold"] = seed % FOLDS
         budget = {} if steps is None else {"steps": steps}
         return {**self.shared, **changes, **budget, "seed": seed}
 
     def trials(self) -> Comparison:
-        """The same trials for each tuned row, with a seed that no figure is reported of."""
+        """The trials of all tuned rows, with a seed that no reported figure uses."""
         rows: dict[str, dict[str, Any]] = {}
         for row in self.tuned:
             for trial in TRIALS:
@@ -65,13 +67,13 @@ class Comparison:
         return replace(self, rows=rows, seeds=1, first_seed=100, tuned=(), chosen={})
 
     def _trial(self, changes: Mapping[str, Any], trial: str) -> dict[str, Any]:
-        """What a trial changes in a row."""
+        """The settings that a trial changes in a row."""
         factor, others = TRIALS[trial]
         usual = self.configuration(changes)
-        return {**{name: getattr(usual, name) * factor for name in RATES}, **others}
+        return {**{name: usual.settings()[name] * factor for name in RATES}, **others}
 
     def configuration(self, changes: Mapping[str, Any]) -> Any:
-        """The configuration of the shared recipe with these changes."""
+        """The shared recipe with these changes, as a configuration."""
         from elegans_gnn.training import AutoencoderConfig, ClassifierConfig
 
         kind = AutoencoderConfig if self.task == "autoencoder" else ClassifierConfig
@@ -79,7 +81,7 @@ class Comparison:
 
 
 def trial_of(row: str, trial: str) -> str:
-    """What a trial is called in records."""
+    """The name of a trial in records."""
     return f"{row}: {trial}"
 
 
@@ -95,7 +97,7 @@ _CORES: dict[str, dict[str, Any]] = {
     "reservoir": {"core": "reservoir", "channels": 8},
 }
 
-# One recipe for all: that of the headline with fewer steps.
+# One recipe for all rows: the headline's, with fewer steps.
 _RECONSTRUCTION = {"name": "headline", "steps": 400, "validate_every": 100, "ema": 0.998}
 
 _WIRINGS = {f"randomly wired, {wiring}": {"model": "randomly-wired", "wiring": wiring} for wiring in ("er", "ba", "ws")}
@@ -136,13 +138,13 @@ _LABELS = {
 
 
 def _choose(worm: str, vit: str, resnet: str, wired: str, logistic: str) -> dict[str, str]:
-    """The trials of the tuned rows, and of those that follow them."""
+    """The chosen trials of the tuned rows, and of the rows that use the same settings."""
     following = {**dict.fromkeys(("worm", "rewired", "no core"), worm), **dict.fromkeys(_WIRINGS, wired)}
     return {**following, "vit": vit, "resnet": resnet, "logistic": logistic}
 
 
 COMPARISONS = {
-    # The worm's best rates for all rows.
+    # All rows use the learning rates that are best for the worm.
     "cores": Comparison(
         "autoencoder", _RECONSTRUCTION, _CORES, labels=_LABELS, chosen=dict.fromkeys(_CORES, "rates x 10")
     ),

@@ -1,4 +1,4 @@
-"""A picture of a comparison: how far each row is from the first, with intervals."""
+"""A picture of a comparison: the difference of each row from the first, with its interval."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import matplotlib.pyplot as plt
 from comparisons import Comparison
 from tables import Run, gaps_of, interval, label_of, runs_by_row
 
-# Rows farther away than this many times the median distance are named at the edge instead of stretching the axis.
+# A row farther away than this many times the median distance is written at the edge, so that the axis stays short.
 _FAR = 20
 _DOT, _SEED, _LINE = "#1f5f8b", "#9bbdd4", "#888888"
 
 
 def draw(comparison: Comparison, record: Sequence[Run], path: Path, steps: int | None = None) -> None:
-    """Draw the differences of all rows from the first: seeds as pale dots, their mean and 95 % interval on top."""
+    """Draw the differences of all rows from the first: pale dots for the seeds, a mean and its 95 % interval above."""
     runs = runs_by_row(comparison, record, steps)
     first = next(iter(comparison.rows))
     gaps = {row: -gaps_of(runs[first], found) for row, found in runs.items() if row != first}

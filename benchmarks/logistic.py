@@ -1,8 +1,8 @@
-"""Logistic regression, fitted to convergence: how far a linear map gets on the data of the comparisons.
+"""Logistic regression, fitted to convergence: the accuracy of a linear map on the data of the comparisons.
 
     python benchmarks/logistic.py --json docs/results/logistic.json
 
-The strength of its penalty is chosen on validation images; then it is fitted anew to training images and tested once.
+It is fitted to the training images with several penalties. The best one on validation images is tested once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ITERATIONS = 5000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, required=True, help="file for the figures")
+    parser.add_argument("--json", type=Path, required=True, help="output file for the figures")
     path: Path = parser.parse_args().json
     warnings.simplefilter("error", ConvergenceWarning)
     runs = [fit("mnist5k")] + [fit("digits", fold) for fold in range(5)]
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def fit(data: str, fold: int = 0) -> dict[str, Any]:
-    """Choose the penalty on the validation part, and give the accuracy on the test part."""
+    """Choose the penalty on the validation part, and measure the accuracy on the test part."""
     source = load_images(data, fold=fold)
     training, validation = flat(source.train()), flat(source.validation())
     models = [LogisticRegression(C=strength, max_iter=ITERATIONS).fit(*training) for strength in STRENGTHS]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from elegans_gnn.ops import _buffers
+from elegans_gnn import ops
 
 Step = Callable[[], object]
 
@@ -69,7 +69,7 @@ def peak_extra_bytes(step: Step) -> int | None:
     if not clear.exists():
         return None
     step()
-    _buffers.release()
+    ops.release_buffers()
     clear.write_text("5")
     before = _status_bytes(status, "VmRSS")
     step()

@@ -1,4 +1,4 @@
-"""Tables of a comparison: means, spreads, and differences from the first row with intervals, also in words."""
+"""Tables of a comparison: means, spreads, and differences from the first row with intervals and a verdict in words."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from scipy import stats
 
 Run = Mapping[str, Any]
 
-# The first figure of a task is the one whose differences are tested.
+# Differences are tested for the first figure of a task.
 FIGURES = {"autoencoder": ("accuracy", "f1", "bce", "ssim"), "classifier": ("accuracy", "cross_entropy")}
-# What trials are judged by.
+# Figures by which trials are ranked.
 _CHOOSE_BY = {"autoencoder": ("accuracy", "bce"), "classifier": ("accuracy", "cross_entropy")}
 _LEVEL = 0.95
 
 
 def print_table(comparison: Comparison, record: Sequence[Run], steps: int | None = None) -> None:
-    """Print the comparison as Markdown; runs under other settings than the comparison's are left out."""
+    """Print the comparison as Markdown, without runs whose settings are not the comparison's."""
     runs = runs_by_row(comparison, record, steps)
     if not runs:
         print("no runs yet")
@@ -45,7 +45,7 @@ def print_table(comparison: Comparison, record: Sequence[Run], steps: int | None
 
 
 def print_trials(comparison: Comparison, record: Sequence[Run]) -> None:
-    """Print the figures on validation images of every trial, the best of each row in bold."""
+    """Print the validation figures of every trial, with the best trial of each row in bold."""
     print("| validation | " + " | ".join(TRIALS) + " |")
     print("|---" * (len(TRIALS) + 1) + "|")
     for row, found in trials_by_row(comparison, record).items():
@@ -58,7 +58,7 @@ def print_trials(comparison: Comparison, record: Sequence[Run]) -> None:
 
 
 def trials_by_row(comparison: Comparison, record: Sequence[Run]) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean figures on validation images over the seeds of the trials, by tuned row and trial."""
+    """Validation figures by tuned row and trial, averaged over the seeds of the trials."""
     runs = runs_by_row(comparison.trials(), record)
     return {
         row: {
@@ -74,24 +74,30 @@ def trials_by_row(comparison: Comparison, record: Sequence[Run]) -> dict[str, di
 
 
 def best_trial(task: str, trials: Mapping[str, Mapping[str, float]]) -> str:
-    """The trial with the highest accuracy; of equal ones, that with the smallest loss."""
+    """The trial with the highest accuracy; among equals, the one with the smallest loss."""
     accuracy, loss = _CHOOSE_BY[task]
     return max(trials, key=lambda trial: (trials[trial][accuracy], -trials[trial][loss]))
 
 
 def runs_by_row(comparison: Comparison, record: Sequence[Run], steps: int | None = None) -> dict[str, list[Run]]:
-    """The runs that were told what this comparison tells, by row and in the order of seeds."""
+    """The runs with exactly this comparison's settings, by row and in the order of their seeds."""
     found: dict[str, list[Run]] = {}
     for row in comparison.rows:
         mine = [run for run in record if run["row"] == row]
-        mine = [r for r in mine if r["settings"] == comparison.settings(row, r["settings"]["seed"], steps)]
+        mine = [r for r in mine if present(r["settings"]) == comparison.settings(row, r["settings"]["seed"], steps)]
         if mine:
             found[row] = sorted(mine, key=lambda run: run["settings"]["seed"])
     return found
 
 
+def present(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Recorded settings by their present names: the seed of a wiring was once called graph_seed."""
+    seed = "wiring_seed" if "wiring" in settings else "graph_seed"
+    return {seed if name == "graph_seed" else name: value for name, value in settings.items()}
+
+
 def difference(comparison: Comparison, ours: Sequence[Run], theirs: Sequence[Run], first: str, row: str) -> str:
-    """The paired difference of accuracy over the seeds both have, its interval, and what follows from it."""
+    """The paired difference of accuracy over the common seeds, its interval, and a verdict in words."""
     gaps = gaps_of(ours, theirs)
     label, reference = label_of(comparison, row), label_of(comparison, first)
     if len(gaps) < 2:
@@ -107,7 +113,7 @@ def difference(comparison: Comparison, ours: Sequence[Run], theirs: Sequence[Run
 
 
 def gaps_of(ours: Sequence[Run], theirs: Sequence[Run]) -> np.ndarray:
-    """Points of accuracy that our runs have more than theirs, for each seed that both have."""
+    """Accuracy of our runs minus that of theirs, in percentage points, for each common seed."""
     a, b = ({run["settings"]["seed"]: 100 * run["test"]["accuracy"] for run in runs} for runs in (ours, theirs))
     return np.array([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])
 
@@ -120,14 +126,15 @@ def interval(gaps: Sequence[float] | np.ndarray) -> tuple[float, float]:
 
 
 def size_of(comparison: Comparison, row: str) -> tuple[int, int, float]:
-    """Parameters, those that train, and million floating-point operations for one image."""
+    """Number of parameters, number of trained ones, and million floating-point operations per image."""
+    from elegans_gnn.datasets import DATA
     from elegans_gnn.models.flops import count_flops
     from elegans_gnn.training import AutoencoderConfig, ClassifierConfig
-    from elegans_gnn.training.load import build, graph_of, needs_graph
+    from elegans_gnn.training.prepare import build, graph_of, needs_graph
 
     config_class = AutoencoderConfig if comparison.task == "autoencoder" else ClassifierConfig
     config = config_class.preset(**comparison.settings(row, 0))
-    size = 8 if config.data == "digits" else 28
+    size = DATA[config.data.data].shape[1]
     classes = {"num_classes": 10} if comparison.task == "classifier" else {}
     graph = graph_of(config) if needs_graph(config) else None
     model = build(config, graph, {"in_channels": 1, "image_size": size, **classes})
@@ -137,7 +144,7 @@ def size_of(comparison: Comparison, row: str) -> tuple[int, int, float]:
 
 
 def label_of(comparison: Comparison, row: str) -> str:
-    """What the row is called in tables and pictures."""
+    """The title of a row in tables and pictures."""
     return comparison.labels.get(row, row)
 
 

@@ -2,9 +2,9 @@
 
     python benchmarks/tensor_network.py [--smoke] [--repeats 15]
 
-Prints a table: training steps (forward and backward of the whole layer, readout included) beside the project's own loop
-in the same process, taken in turns; the core beside the batched matrix products of its first arrivals and nothing else;
-memory; and what the schedule found.
+Prints a table: training steps (forward and backward of the whole layer, readout included) against the project's own
+loop in the same process, taken in turns; the core against the batched matrix products of its first arrivals and nothing
+else; memory; and what the schedule found.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def burst(network: TensorNetwork, x: Tensor, forward: str) -> None:
 
 
 def against_loop(graph: Connectome, batch: int, dim: int, repeats: int, unit_norm: bool) -> dict[str, object]:
-    """Whole layer, forward and backward, beside the loop."""
+    """Whole layer, forward and backward, against the loop."""
     network = TensorNetwork(graph, dim, unit_norm=unit_norm)
     x = torch.randn(batch, dim, requires_grad=True)
     bursts = interleaved(
@@ -76,7 +76,7 @@ class Products:
 
 
 def against_products(graph: Connectome, batch: int, dim: int, repeats: int) -> dict[str, object]:
-    """The core (sums, no norm) beside the products of all first arrivals, and of those that outputs depend on."""
+    """The core (sums, no norm) against the products of all first arrivals, and of those that outputs depend on."""
     network = TensorNetwork(graph, dim, unit_norm=False)
     x = torch.randn(batch, dim, requires_grad=True)
     arrivals = int((Schedule.compile(graph, outputs="all").kind == FIRST).sum())
@@ -167,7 +167,7 @@ def main() -> None:
         "schedule": schedule_facts(graph),
         f"B={small[0]}, dim={small[1]}, add": against_loop(graph, *small, repeats, unit_norm=False),
         f"B={small[0]}, dim={small[1]}, add, unit_norm": against_loop(graph, *small, repeats, unit_norm=True),
-        f"B={large[0]}, dim={large[1]}, add, beside matrix products": against_products(graph, *large, repeats),
+        f"B={large[0]}, dim={large[1]}, add, against matrix products": against_products(graph, *large, repeats),
         f"memory, B={large[0]}, dim={small[1]}": memory(graph, large[0], small[1]),
     }
     for title, rows in report.items():

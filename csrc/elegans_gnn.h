@@ -32,7 +32,7 @@ typedef struct {
     int64_t rowptr, col, perm, colptr, row, csc_perm; /* int32 */
 } elegans_call;
 
-/* Both give 0, or 1 when memory for the working buffers is lacking, or 2 when the named instruction set is not there. */
+/* Both return 0, or 1 if there is no memory for the working buffers, or 2 if the processor lacks the named instruction set. */
 int elegans_forward(const elegans_call *call);
 int elegans_backward(const elegans_call *call);
 

@@ -8,7 +8,7 @@ namespace {
 
 constexpr int kStripVectors = 4;
 
-// Where a strip holds several samples, packing it is a transposition: so many neurons at a time stay in the nearest cache.
+// Packing a strip of several samples is a transposition: this many neurons at a time stay in the nearest cache.
 constexpr int64_t kBlock = 16;
 
 // A tensor [B, N, C, K] with unit stride on its last axis.
@@ -17,7 +17,7 @@ template <class S> struct View {
     int64_t batch, neuron, channel;
 };
 
-// What one vector holds of a neuron's row: `lanes` neighbouring features of each of `samples` consecutive samples.
+// The part of a neuron's row in one vector: `lanes` neighbouring features of each of `samples` consecutive samples.
 struct Piece {
     int64_t sample, samples, channel, inner, lanes;
 };
@@ -122,7 +122,7 @@ void pack(const View<const S> &view, const Strip &strip, int64_t neurons, const 
         }
 }
 
-// The way back; T is a storage type, or int32 for winners held in integer lanes of the accumulator's size.
+// The reverse of pack; T is a storage type, or int32 for winners held in integer lanes of the accumulator's size.
 template <class T, class A> INLINE void assign(T *to, A value) { store_one(to, value); }
 template <class M> INLINE void assign(int32_t *to, M value) { *to = static_cast<int32_t>(value); }
 

@@ -21,7 +21,7 @@ struct Needs {
 
 template <class T> T *pointer(int64_t address) { return reinterpret_cast<T *>(static_cast<uintptr_t>(address)); }
 
-// Lane weights: every feature has its own weight and they lie side by side, so a vector of weights meets one of states.
+// Lane weights: every feature has its own weight, and neighbours in memory: a vector of weights multiplies one of states.
 inline bool has_lane_weights(const elegans_call &c) {
     bool neighbours = c.x_channel == 1 && (c.grad == 0 || c.grad_channel == 1);
     return c.weight_channels > 1 && c.inner == 1 && neighbours;
@@ -128,7 +128,7 @@ private:
     char *block_;
 };
 
-// Hands out aligned arrays of a thread's slice one after the other.
+// Gives aligned arrays out of a thread's slice, one after the other.
 class Arena {
 public:
     explicit Arena(char *start) : next_(start) {}
@@ -145,7 +145,7 @@ private:
     char *next_;
 };
 
-// Below this many vector operations a second thread costs more than it brings.
+// For fewer vector operations a second thread costs more than it saves.
 constexpr int64_t kParallelWork = 20000;
 
 inline int useful_threads(int64_t threads, int64_t jobs, int64_t vector_operations) {

@@ -18,7 +18,7 @@ inline int thread_number() {
 #endif
 }
 
-// The number of jobs depends on the call alone, never on the threads: so do the order of sums and the result.
+// The number of jobs and the order of the sums depend on the call alone: the result is the same for any number of threads.
 constexpr int64_t kJobs = 64;
 constexpr int64_t kStripsPerJob = 4;
 
@@ -29,7 +29,7 @@ struct Jobs {
     int64_t strips, parts, count;
 
     explicit Jobs(const Cut &cut) : strips(cut.strips) {
-        // A few strips are a job each: two of them already keep two threads busy.
+        // Few strips: each is a job, so that two strips keep two threads busy.
         int64_t wanted = larger(smaller(cut.strips, kStripsPerJob), ceil_div(cut.strips, kStripsPerJob));
         wanted = smaller(wanted, kJobs / smaller(kJobs, cut.groups));
         parts = larger<int64_t>(1, wanted);
@@ -218,7 +218,6 @@ private:
         pack<S, A>(problem.x, strip, neurons, nullptr, b.first);
         pack<S, A>(problem.grad, strip, neurons, nullptr, b.second);
         memset(b.third, 0, static_cast<size_t>(size) * sizeof(A));
-        
         if (reduce == ELEGANS_MAX) pack_winner(strip, b.winner);
         specialise(strip.vectors, problem.lane_weights, [&](auto v, auto lane_weights) {
             constexpr int V = decltype(v)::value;

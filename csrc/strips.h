@@ -22,7 +22,7 @@ struct Ahead {
     }
 };
 
-// Where rows of a strip are read or written: in place, or in a packed buffer.
+// The rows of a strip, in place or in a packed buffer.
 template <class S> struct Rows {
     S *base[kStripVectors];
     int64_t stride;

@@ -1,9 +1,9 @@
-// The visits of the tensor network: a small program of fused arrivals, run for a few samples at a time in cache.
+// The visits of the tensor network: a small program that fuses states, run for a few samples at a time in cache.
 //
 // A program works on slots, each one neuron's state of `feature` numbers for a block of samples. It loads values into the
-// slots, fuses states in place (sum or product, optionally normalised), and exports versions: taps for the units of the next
-// stage, carry for its program, and states that are done. The instructions run one after the other, in the order of the
-// rules; samples are independent, so threads share them out.
+// slots, fuses states in place (sum or product, optionally normalised), and exports versions: inputs for the units of the next
+// stage, the carry for its program, and finished states. The instructions run one after the other, in the order of the
+// rules. Samples are independent: each thread takes some.
 // The backward pass runs the program again for its block, keeping every version in scratch memory, then walks back. Nothing
 // that grows with the number of instructions is kept between the passes. Weight gradients are summed over a fixed number of
 // partitions in a fixed order, so no result depends on the number of threads.
@@ -27,7 +27,7 @@ constexpr int64_t PARTITIONS = 16;
 // Samples are taken together until a slot holds about this many numbers; fewer where all versions are kept.
 constexpr int64_t BLOCK_SUMS = 512, BLOCK_GENERAL = 128;
 
-// Gradients are stored, not accumulated, by the slot that is the first to load a row; rows nobody loads get zeros.
+// The first slot that loads a row stores its gradient, later ones add theirs; rows that no slot loads get zeros.
 template <class T>
 void find_coverage(const Program<T>& p, char* first, char* const* seen) {
     for (int64_t s = 0; s < p.slots; ++s) {

@@ -1,8 +1,9 @@
 /* The C interface of the tensor network's visits: one call block, four entry points.
  *
  * The block is an array of 64-bit values in the order below (Python packs it with struct); strides count elements. Sources are
- * the input, the last program's carry and this stage's units, each [rows, n, feature] with unit stride on the last axis, or 0
- * where nothing is loaded from them. Exports are taps, carry and finished states (backward: their gradients), in the same form.
+ * the input, the previous program's carry and this stage's units, each [rows, n, feature] with unit stride on the last axis, or
+ * 0 where nothing is loaded from them. Exports are unit inputs, carry and finished states (backward: their gradients), in the
+ * same form.
  * The sources' gradients need not be initialised, or are 0 where not wanted.
  */
 #ifndef ELEGANS_TENSOR_NETWORK_H
@@ -30,7 +31,7 @@ typedef struct {
     int64_t grad_weight; /* double [edges], zero on entry, or 0 */
 } tensor_network_call;
 
-/* All give 0, or 1 if scratch memory is lacking. */
+/* All return 0, or 1 if there is no memory for scratch buffers. */
 int elegans_visits_forward_f32(const tensor_network_call *call);
 int elegans_visits_forward_f64(const tensor_network_call *call);
 int elegans_visits_backward_f32(const tensor_network_call *call);

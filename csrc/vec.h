@@ -10,7 +10,7 @@
 #endif
 
 #define INLINE inline __attribute__((always_inline))
-// Accumulators stay in registers only if the loops over a strip's vectors disappear; -O2 needs to be told.
+// Accumulators stay in registers only if the loops over a strip's vectors disappear; -O2 does not unroll them by itself.
 #define UNROLL _Pragma("GCC unroll 4")
 
 namespace {
@@ -98,7 +98,7 @@ INLINE void store(f16 *p, Floats v) {
         _mm_storeu_si128(reinterpret_cast<__m128i *>(p) + i, _mm256_cvtps_ph(halves[i], _MM_FROUND_TO_NEAREST_INT));
 }
 #else
-// Without conversion instructions these are long: one copy each.
+// Without conversion instructions these are long, so they are not inlined.
 __attribute__((noinline)) Floats load(const f16 *p) {
     Floats v;
     for (int i = 0; i < 16; i++) {
@@ -163,7 +163,7 @@ INLINE void store_one(f16 *p, float v) {
     memcpy(p, &h, 2);
 }
 
-// Writes past the cache: for outputs that would only push the inputs out of it. The address must be a multiple of 64.
+// Writes past the cache: for outputs that would evict the inputs. The address must be a multiple of 64.
 template <class S, class V> INLINE void store_streaming(S *p, V v) { store(p, v); }
 #if defined(__AVX512F__)
 INLINE void store_streaming(float *p, Floats v) { _mm512_stream_ps(p, (__m512)v); }

@@ -6,7 +6,7 @@
 
 namespace {
 
-// y = (y - mean) / sqrt(var + eps), or y / sqrt(mean square + eps); gives the factor.
+// y = (y - mean) / sqrt(var + eps), or y / sqrt(mean square + eps); returns the factor.
 template <class T>
 INLINE T normalise(T* y, int32_t norm, T eps, int64_t n) {
     T mean = 0;
@@ -24,7 +24,7 @@ INLINE T normalise(T* y, int32_t norm, T eps, int64_t n) {
     return factor;
 }
 
-// Turns the gradient of the normalised y into the gradient of what was normalised.
+// From the gradient of the normalised y to the gradient of the values before.
 template <class T>
 INLINE void normalise_backward(T* g, const T* y, T factor, int32_t norm, int64_t n) {
     T mean = 0, along = 0;
@@ -64,7 +64,7 @@ INLINE void forward_general(const Program<T>& p, int64_t first, int64_t count, T
     }
 }
 
-// Where the operands of each instruction stand in the list of all versions: loads first, then one per instruction.
+// The position of each instruction's operands in the list of all versions: first the loads, then one per instruction.
 struct Operands {
     const int64_t *target, *source;  // [steps]
 };
@@ -122,7 +122,7 @@ INLINE void backward_general(const Program<T>& p, const Operands& at, int64_t fi
                 for (int64_t i = 0; i < width; ++i) sum += gb[i] * b[i] * (a[i] - T(1));
                 grad_weight[t] += double(sum);
             }
-            // Target and source may be one slot: both parts are made from the old gradient.
+            // Target and source may be one slot: both parts use the old gradient.
 #pragma omp simd
             for (int64_t i = 0; i < width; ++i) {
                 const T g = gb[i];

@@ -15,11 +15,11 @@
 
 namespace {
 
-enum Code : int32_t { FUSE = 0, ADD = 1, TAP = 2, CARRY = 3, DONE = 4 };
+enum Code : int32_t { FUSE = 0, ADD = 1, UNIT_INPUT = 2, CARRY = 3, FINISHED = 4 };
 enum Fuse : int32_t { SUM = 0, PRODUCT = 1 };
 enum Norm : int32_t { NO_NORM = 0, LAYER_NORM = 1, ROOT_MEAN_SQUARE = 2 };  // the last on fused arrivals only
 
-constexpr int64_t SOURCES = TENSOR_NETWORK_SOURCES;  // the input, the last program's carry, this stage's units
+constexpr int64_t SOURCES = TENSOR_NETWORK_SOURCES;  // the input, the previous program's carry, this stage's units
 
 struct Instruction {
     int32_t code, target, source, edge, wave;
@@ -30,7 +30,7 @@ INLINE P* address(int64_t number) {
     return reinterpret_cast<P*>(static_cast<uintptr_t>(number));
 }
 
-// Scratch memory; `data` is null if there was none. The library is linked without the C++ runtime, hence no std::vector.
+// Scratch memory; `data` is null if there is none left. The library is linked without the C++ runtime, hence no std::vector.
 template <class T>
 struct Buffer {
     T* data;
@@ -66,9 +66,9 @@ struct Program {
           fuse(int32_t(call.fuse)), norm(int32_t(call.norm)), eps(T(call.eps)) {}
 };
 
-INLINE bool is_export(const Instruction& step) { return step.code >= TAP; }
+INLINE bool is_export(const Instruction& step) { return step.code >= UNIT_INPUT; }
 
-// Taps, carry and finished states, or their gradients: [rows, n, feature].
+// Unit inputs, carry and finished states, or their gradients: [rows, n, feature].
 template <class P>
 struct Exports {
     P* base[3];
@@ -79,7 +79,7 @@ struct Exports {
           row_stride(call.outside_row), neuron_stride(call.outside_neuron) {}
 
     INLINE_MEMBER P* at(const Instruction& step, int64_t row) const {
-        const int32_t k = step.code - TAP;
+        const int32_t k = step.code - UNIT_INPUT;
         return base[k] + row * row_stride[k] + step.target * neuron_stride[k];
     }
 };

@@ -6,7 +6,7 @@
 
 namespace {
 
-// One past the last of the additions into one target that stand side by side.
+// One past the last of a run of neighbouring additions into one target.
 template <class T>
 INLINE int64_t end_of_run(const Program<T>& p, int64_t t) {
     int64_t end = t + 1;
@@ -30,7 +30,7 @@ INLINE void forward_sums(const Program<T>& p, int64_t first, int64_t count, T* s
             export_rows(p, out, run, first, count, slots + run.source * width);
             continue;
         }
-        // A neuron's synapse to itself reads the state that it changes: alone in its run.
+        // A neuron's synapse to itself reads the state that it changes: it is a run of its own.
         if (run.source != run.target) end = end_of_run(p, t);
         T* target = slots + run.target * width;
         int64_t i = 0;
@@ -49,7 +49,7 @@ INLINE void forward_sums(const Program<T>& p, int64_t first, int64_t count, T* s
     }
 }
 
-// Without weights a sum's gradient needs no state: walk back over gradients alone, the target's kept in registers.
+// Without weights a sum's gradient needs no states: go back over gradients alone, with the target's in registers.
 template <class T>
 INLINE void backward_sums(const Program<T>& p, int64_t first, int64_t count, const Exports<const T>& grad, T* grads) {
     typedef T Vector __attribute__((vector_size(64), aligned(sizeof(T)), may_alias));

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from elegans_gnn.errors import EXTRA_OF_MODULE, missing_extra
 
 
 def lazy_names(
-    package: str, home: Mapping[str, str], submodules: Iterable[str] = ()
+    package: str,
+    home: Mapping[str, str],
+    submodules: Iterable[str] = (),
+    renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """The `__getattr__` and `__dir__` of a package whose names live in its modules.
 
@@ -20,10 +24,15 @@ def lazy_names(
         package: its full name.
         home: public name -> module, relative to the package.
         submodules: modules that are reachable as attributes themselves.
+        renamed: former public name -> its present one; using it warns.
     """
     modules = frozenset(submodules)
 
     def get(name: str) -> Any:
+        if name in renamed:
+            message = f"{package}.{name} is now called {renamed[name]}"
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
+            return get(renamed[name])
         if name in home:
             value = getattr(_load(f"{package}.{home[name]}"), name)
             setattr(sys.modules[package], name, value)

@@ -1,4 +1,4 @@
-"""Errors and warnings that say what was expected, what came, and what to do about it."""
+"""Errors that say what was expected, what was given, and what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from types import ModuleType
 
-# Which extra brings which optional package: the single place that knows.
+# Optional package -> the extra that installs it.
 EXTRA_OF_MODULE = {
     "lightning": "train",
     "torchmetrics": "train",
@@ -30,19 +30,19 @@ EXTRA_OF_MODULE = {
 
 
 class InvalidArgumentError(ValueError):
-    """An argument that cannot be used: which one, what was expected, what came, what to do."""
+    """An argument cannot be used: which one, what was expected, what was given, what to do."""
 
 
 class DataUnavailableError(RuntimeError):
-    """A data set that is neither on disk nor to be had from here: which files go where."""
+    """A data set is not on disk and cannot be downloaded from here: which files go where."""
 
 
 class MissingExtraError(ImportError):
-    """An optional package that is not installed, and the command that installs it."""
+    """An optional package is not installed: the command that installs it."""
 
 
 class ConnectomeFormatError(ValueError):
-    """A file that does not hold a connectome: which file, where in it, what is wrong and how to mend it."""
+    """A file does not hold a connectome: which file, which line, what is wrong, how to fix it."""
 
     def __init__(self, path: str | os.PathLike[str], problem: str, remedy: str, *, line: int | None = None) -> None:
         self.path = os.fspath(path)
@@ -61,7 +61,7 @@ def _rebuild_format_error(path: str, problem: str, remedy: str, line: int | None
 
 
 def invalid(argument: str, expected: str, got: object, remedy: str) -> InvalidArgumentError:
-    """Build the error (a ValueError) every public function raises for an argument it cannot use.
+    """Build the error (a ValueError) that every public function raises for an argument it cannot use.
 
     >>> str(invalid("steps", "a positive integer", -3, "pass steps=4"))
     'steps must be a positive integer, got -3; pass steps=4'
@@ -70,7 +70,7 @@ def invalid(argument: str, expected: str, got: object, remedy: str) -> InvalidAr
 
 
 def unknown_name(argument: str, got: str, known: Iterable[str]) -> InvalidArgumentError:
-    """Build the error for a name that is not in a fixed list, with the list and the nearest name."""
+    """Build the error for a name that is not in a list; it shows the list and the nearest name."""
     names = list(known)
     by_lower = {name.lower(): name for name in names}
     nearest = difflib.get_close_matches(str(got).lower(), by_lower, n=1, cutoff=0.4)
@@ -82,7 +82,7 @@ def require(module: str) -> ModuleType:
     """Import an optional package, or say which extra installs it.
 
     Raises:
-        MissingExtraError: (an ImportError) the package is missing; the message holds the `pip install` command.
+        MissingExtraError: (an ImportError) the package is missing; the message shows the `pip install` command.
     """
     try:
         return importlib.import_module(module)
@@ -94,10 +94,10 @@ def require(module: str) -> ModuleType:
 
 
 def require_extras(*extras: str) -> None:
-    """Say which package of some extras is not installed, without importing any.
+    """Check that the packages of some extras are installed, without importing them.
 
     Raises:
-        MissingExtraError: (an ImportError) for the first one that is missing.
+        MissingExtraError: (an ImportError) a package is missing.
     """
     for package, extra in EXTRA_OF_MODULE.items():
         if extra in extras and importlib.util.find_spec(package) is None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from elegans_gnn._shapes import Int
 from elegans_gnn.errors import invalid
@@ -13,6 +14,10 @@ from elegans_gnn.errors import invalid
 if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome
 
+# A dense, sparse or index tensor, PyG's SparseTensor, or our own adjacency; `to_adjacency` distinguishes them.
+GraphLike: TypeAlias = Any
+
+_SPARSE_LAYOUTS = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc)
 # Row pointers and edge numbers are 32-bit: half the index traffic of the kernels.
 _MAX_INT32 = 2**31 - 1
 
@@ -20,9 +25,9 @@ _MAX_INT32 = 2**31 - 1
 class SparseAdjacency:
     """The edges u -> v of a graph in the caller's order, in CSR by target and in CSC by source.
 
-    The caller's edge order is kept: weights stay in the order of `edge_index`, and `perm` and `csc_perm` lead from the
-    sorted forms into it. Both sorts are stable, so parallel edges (duplicates) keep the order in which they were given.
-    Self-loops, duplicates, isolated neurons and an empty edge set are allowed. Treat instances as immutable.
+    Weights stay in the caller's order, that of `edge_index`; `perm` and `csc_perm` lead from the sorted forms to it.
+    Both sorts are stable, so parallel edges (duplicates) keep the order in which they were given. Self-loops,
+    duplicates, isolated neurons and an empty edge set are allowed. Treat instances as immutable.
 
     Args:
         edge_index: sources in row 0, targets in row 1, values in 0 .. num_neurons - 1.
@@ -36,7 +41,7 @@ class SparseAdjacency:
         colptr, row, csc_perm: int32 [N + 1], [E], [E]. The same by source; row holds the targets.
 
     Raises:
-        ValueError: edge_index has another shape or type, or an index is out of range.
+        ValueError: edge_index has another shape or type, an index is out of range, or num_neurons is not positive.
 
     >>> graph = SparseAdjacency(torch.tensor([[0, 2, 1], [1, 1, 0]]), num_neurons=3)
     >>> graph.rowptr.tolist(), graph.col.tolist(), graph.perm.tolist()
@@ -73,7 +78,7 @@ class SparseAdjacency:
         return self.edge_index.device
 
     def to(self, device: torch.device | str) -> SparseAdjacency:
-        """This graph on another device; itself where it already is there."""
+        """This graph on another device, or this very object if it is there already."""
         device = torch.empty(0, device=device).device
         if device == self.device:
             return self
@@ -94,7 +99,7 @@ _TENSORS = ("edge_index", "in_degree", "rowptr", "col", "perm", "colptr", "row",
 
 
 def _validated(edge_index: Tensor, num_neurons: int) -> Tensor:
-    """Check everything that the kernels trust; every later call relies on it."""
+    """Check once what the kernels rely on: type, shape, size and range."""
     if not isinstance(edge_index, Tensor) or edge_index.dtype not in (torch.int64, torch.int32):
         got: object = edge_index.dtype if isinstance(edge_index, Tensor) else type(edge_index).__name__
         raise invalid("edge_index", "an int64 tensor", got, "use torch.as_tensor(edges, dtype=torch.int64)")
@@ -111,7 +116,7 @@ def _validated(edge_index: Tensor, num_neurons: int) -> Tensor:
         if low < 0 or high >= num_neurons:
             span = f"values in {low} .. {high}"
             raise invalid("edge_index", f"made of values in 0 .. {num_neurons - 1}", span, "check num_neurons")
-    # A private copy: writing into the caller's tensor later must not slip past the range check.
+    # A private copy: a later write into the caller's tensor would bypass the range check.
     return edge_index.detach().to(torch.int64, copy=True).contiguous()
 
 
@@ -121,3 +126,65 @@ def _compress(keys: Tensor, others: Tensor, num_neurons: int) -> tuple[Tensor, T
     pointers = torch.zeros(num_neurons + 1, dtype=torch.int64, device=keys.device)
     torch.cumsum(torch.bincount(keys, minlength=num_neurons), dim=0, out=pointers[1:])
     return pointers.to(torch.int32), others[order].to(torch.int32), order.to(torch.int32)
+
+
+def to_adjacency(graph: GraphLike, num_neurons: int) -> tuple[SparseAdjacency, Tensor | None]:
+    """The adjacency of a graph in any of the forms that a layer accepts, and its weights.
+
+    An integer tensor (or PyG's EdgeIndex) is an ``edge_index``. A matrix, dense or sparse, is PyG's transposed
+    adjacency: entry (v, u) is the weight of the edge u -> v, so that ``matrix @ x`` gathers what arrives at v.
+    The adjacency of a tensor is built once and kept while that tensor exists and its edges stay the same.
+
+    Args:
+        graph: an ``edge_index`` [2, E], a dense or sparse tensor [N, N], PyG's SparseTensor, or a
+            :class:`SparseAdjacency`, which is returned as it is.
+        num_neurons: the number of neurons N.
+
+    Returns:
+        The adjacency, and the weights [E] of a matrix in its edge order; None for a graph without weights.
+
+    Raises:
+        ValueError: a graph of another form or size.
+    """
+    if isinstance(graph, SparseAdjacency):
+        return graph, None
+    is_tensor = isinstance(graph, Tensor)
+    if is_tensor and graph.layout == torch.strided and not graph.is_floating_point():
+        return _built(graph, graph.as_subclass(Tensor), num_neurons), None
+    if is_tensor and graph.layout == torch.strided:
+        _check_square(list(graph.shape), num_neurons)
+        target, source = graph.nonzero(as_tuple=True)
+        return _built(graph, torch.stack([source, target]), num_neurons), graph[target, source]
+    if is_tensor and graph.layout in _SPARSE_LAYOUTS:
+        _check_square(list(graph.shape), num_neurons)
+        matrix = graph.to_sparse_coo().coalesce()
+        return _built(graph, matrix.indices().flip(0), num_neurons), matrix.values()
+    if hasattr(graph, "coo") and hasattr(graph, "sparse_sizes"):
+        _check_square(list(graph.sparse_sizes()), num_neurons)
+        target, source, value = graph.coo()
+        return SparseAdjacency(torch.stack([source, target]), num_neurons), value
+    got = type(graph).__name__
+    raise invalid(
+        "edge_index", "an edge_index, a dense or sparse [N, N] matrix or a SparseAdjacency", got, "convert it"
+    )
+
+
+_BUILT = WeakTensorKeyDictionary()  # the caller's tensor -> its adjacency
+
+
+def _built(graph: Tensor, edge_index: Tensor, num_neurons: int) -> SparseAdjacency:
+    """The adjacency of these edges. Comparing them costs far less than sorting, and notices every later change."""
+    known: SparseAdjacency | None = _BUILT.get(graph)
+    if known is None or known.num_neurons != num_neurons or not _equal(known.edge_index, edge_index):
+        known = _BUILT[graph] = SparseAdjacency(edge_index, num_neurons)
+    return known
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.device == other.device and one.shape == other.shape and torch.equal(one, other.to(one.dtype))
+
+
+def _check_square(shape: list[int], num_neurons: int) -> None:
+    if shape != [num_neurons, num_neurons]:
+        remedy = "pass the transposed adjacency, row = target; an edge_index must be of integer type"
+        raise invalid("edge_index", f"a matrix of shape [{num_neurons}, {num_neurons}]", shape, remedy)

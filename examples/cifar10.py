@@ -56,14 +56,18 @@ def arguments() -> argparse.ArgumentParser:
     add("--weights", default="", help="of the backbone, such as DEFAULT")
     add("--frozen", action="store_true", help="train the head alone")
     add("--resize", type=int, default=0, help="height and width to which the backbone's images are brought, 0: as is")
-    add("--steps", type=int, default=RECIPE.steps, help="optimiser steps; an epoch has about 350")
-    add("--batch-size", type=int, default=RECIPE.batch_size, help="images a step")
-    add("--learning-rate", type=float, default=RECIPE.learning_rate, help="peak rate of AdamW: synapses, biases")
-    add("--muon-learning-rate", type=float, default=RECIPE.muon_learning_rate, help="peak rate of Muon: matrices")
-    add("--weight-decay", type=float, default=RECIPE.weight_decay, help="of all matrices")
+    add("--steps", type=int, default=RECIPE.optim.steps, help="optimiser steps; an epoch has about 350")
+    add("--batch-size", type=int, default=RECIPE.optim.batch_size, help="images a step")
+    add("--learning-rate", type=float, default=RECIPE.optim.learning_rate, help="peak rate of AdamW: synapses, biases")
+    add("--muon-learning-rate", type=float, default=RECIPE.optim.muon_learning_rate, help="peak rate of Muon: matrices")
+    add("--weight-decay", type=float, default=RECIPE.optim.weight_decay, help="of all matrices")
     add("--seed", type=int, default=0, help="of everything random")
     add("--device", default="cpu", help="cpu or cuda")
-    add("--smoke", action="store_true", help="learn 64 generated images by heart in 30 steps, to see that all works")
+    add(
+        "--smoke",
+        action="store_true",
+        help="learn 64 generated images by heart in 30 steps, to see that everything works",
+    )
     return parser
 
 
@@ -79,9 +83,9 @@ def chosen(argv: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if not options.backbone and (options.weights or options.frozen or options.resize):
         given = "weights" if options.weights else "frozen" if options.frozen else "resize"
-        raise invalid(f"--{given}", "left out without a backbone", getattr(options, given), "add --backbone resnet18")
+        raise invalid(f"--{given}", "omitted without a backbone", getattr(options, given), "add --backbone resnet18")
     if options.backbone and options.width:
-        raise invalid("--width", "left out beside a backbone, which has its own", options.width, "leave it away")
+        raise invalid("--width", "omitted with a backbone, which has its own", options.width, "omit it")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", options.device):
         raise invalid("--device", "cpu, cuda or cuda:NUMBER", repr(options.device), "use --device cpu")
     kind, _, number = options.device.partition(":")
@@ -139,26 +143,25 @@ def train(options: argparse.Namespace, source: ImageSource) -> Classifier:
         muon_learning_rate=options.muon_learning_rate,
         weight_decay=options.weight_decay,
         seed=options.seed,
-        augment="none" if options.smoke else RECIPE.augment,
-        shift=RECIPE.shift,
+        **({"augment": "none"} if options.smoke else {"augment": "crop-flip", "shift": RECIPE.augment.shift}),
     )
     model = build_model(options).to(options.device)
     print(", ".join(f"{part} {count:,}" for part, count in model.parameters_by_part().items()) + " parameters")
     groups = parameter_groups(
         model,
         matrix_parts=model.matrix_parts(),
-        lr=config.learning_rate,
-        muon_lr=config.muon_learning_rate,
-        weight_decay=config.weight_decay,
+        lr=options.learning_rate,
+        muon_lr=options.muon_learning_rate,
+        weight_decay=options.weight_decay,
     )
     optimizer = MuonAdamW(groups)
-    warmup = min(RECIPE.warmup, options.steps // 5)
+    warmup = min(RECIPE.optim.warmup, options.steps // 5)
     schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, warmup=warmup, total=options.steps))
     validation, every = source.validation(), max(1, options.steps // 10)
     batches = enumerate(TrainingBatches(source.train(), config), start=1)
     seconds, seen, started = 0.0, 0, time.perf_counter()
     for step, (pixels, labels) in batches:
-        loss = model.loss(pixels.to(options.device), labels.to(options.device), RECIPE.label_smoothing)
+        loss = model.loss(pixels.to(options.device), labels.to(options.device), RECIPE.optim.label_smoothing)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -35,7 +35,7 @@ from elegans_gnn.training import (
 from elegans_gnn.viz import plot_edge_weights, plot_reconstructions
 
 # Every default is the command's own; the settings without an option here can be changed in `configuration`.
-RECIPE = AutoencoderConfig()
+RECIPE = AutoencoderConfig().resolved()
 SHOWN = 16
 
 
@@ -46,16 +46,25 @@ def arguments() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--data", default=RECIPE.data, help="mnist5k (5,000 real digits, no download), mnist, or a folder with MNIST")
-    add("--connectome", default=RECIPE.connectome, help="which wiring diagram, see `elegans-gnn connectome list`")
-    add("--core-steps", type=int, default=RECIPE.core_steps, help="how many synapses far a signal travels")
-    add("--code", type=int, default=RECIPE.code, help="length of the code in floats")
-    add("--steps", type=int, default=RECIPE.steps, help="optimiser steps")
-    add("--batch-size", type=int, default=RECIPE.batch_size, help="images a step")
-    add("--learning-rate", type=float, default=RECIPE.learning_rate, help="peak rate of AdamW: synapses, biases")
-    add("--muon-learning-rate", type=float, default=RECIPE.muon_learning_rate, help="peak rate of Muon: matrices")
-    add("--validate-every", type=int, default=RECIPE.validate_every, help="steps between validations")
-    add("--seed", type=int, default=RECIPE.seed, help="of everything random")
+    add(
+        "--data",
+        default=RECIPE.data.data,
+        help="mnist5k (5,000 digits, no download), mnist, or a folder with MNIST",
+    )
+    add("--connectome", default=RECIPE.graph.connectome, help="which wiring diagram, see `elegans-gnn connectome list`")
+    add(
+        "--core-steps",
+        type=int,
+        default=RECIPE.model.options["core_steps"],
+        help="largest number of synapses a signal crosses",
+    )
+    add("--code", type=int, default=RECIPE.model.options["code"], help="length of the code in floats")
+    add("--steps", type=int, default=RECIPE.optim.steps, help="optimiser steps")
+    add("--batch-size", type=int, default=RECIPE.optim.batch_size, help="images a step")
+    add("--learning-rate", type=float, default=RECIPE.optim.learning_rate, help="peak rate of AdamW: synapses, biases")
+    add("--muon-learning-rate", type=float, default=RECIPE.optim.muon_learning_rate, help="peak rate of Muon: matrices")
+    add("--validate-every", type=int, default=RECIPE.optim.validate_every, help="steps between validations")
+    add("--seed", type=int, default=RECIPE.optim.seed, help="seed of everything random")
     add("--out", type=Path, default=Path("runs/example-mnist-autoencoder"), help="folder for the two pictures")
     add("--smoke", action="store_true", help="a few small steps on the real digits, to see that all works")
     return parser
@@ -80,24 +89,26 @@ def configuration(options: argparse.Namespace) -> AutoencoderConfig:
 
 def build_model(config: AutoencoderConfig) -> ElegansAutoencoder:
     """Encoder -> sensory neurons -> `core_steps` steps along the synapses -> motor neurons -> code -> decoder."""
-    torch.manual_seed(config.seed)
-    worm = load_connectome(config.connectome)
+    torch.manual_seed(config.optim.seed)
+    worm = load_connectome(config.graph.connectome)
     print(worm)
-    return ElegansAutoencoder(worm, **config.model_arguments())
+    return ElegansAutoencoder(worm, **config.model_keywords())
 
 
 def build_optimizer(model: ElegansAutoencoder, config: AutoencoderConfig) -> tuple[MuonAdamW, LambdaLR]:
     """Muon on the dense matrices, AdamW on the rest (the synapses too), one warm-up and one cosine over both."""
+    settings = config.optim
     optimizer = MuonAdamW(
         parameter_groups(
             model,
             matrix_parts=model.matrix_parts(),
-            lr=config.learning_rate,
-            muon_lr=config.muon_learning_rate,
-            weight_decay=config.weight_decay,
+            lr=settings.learning_rate,
+            muon_lr=settings.muon_learning_rate,
+            weight_decay=settings.weight_decay,
         )
     )
-    return optimizer, LambdaLR(optimizer, lambda step: warmup_cosine(step, warmup=config.warmup, total=config.steps))
+    schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, warmup=settings.warmup, total=settings.steps))
+    return optimizer, schedule
 
 
 def train(config: AutoencoderConfig, digits: ImageSource) -> ElegansAutoencoder:
@@ -105,7 +116,7 @@ def train(config: AutoencoderConfig, digits: ImageSource) -> ElegansAutoencoder:
     model = build_model(config)
     optimizer, schedule = build_optimizer(model, config)
     # A moving average of the weights is what gets judged and kept; it redraws better than the weights of any one step.
-    averaged = AveragedModel(model, avg_fn=exponential_average(config.ema))
+    averaged = AveragedModel(model, avg_fn=exponential_average(config.optim.ema))
     validation = ink(digits.validation().pixels)
     best, best_weights = -1.0, averaged.module.state_dict()
     started = time.perf_counter()
@@ -154,13 +165,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train, then open the test digits once."""
     options = arguments().parse_args(argv)
     config = configuration(options)
-    digits = load_digits(config.data)
+    digits = load_digits(config.data.data)
     model = train(config, digits)
     print("parameters: " + ", ".join(f"{part} {count:,}" for part, count in model.parameters_by_part().items()))
 
     test = ink(digits.test().pixels)
-    report(f"{model.connectome.name}, code {config.code}", model, test)
-    report(f"PCA, {config.code} components", pca_reconstruction(ink(digits.train().pixels), config.code), test)
+    code = model.code_length
+    report(f"{model.connectome.name}, code {code}", model, test)
+    report(f"PCA, {code} components", pca_reconstruction(ink(digits.train().pixels), code), test)
     edges = model.connectome.num_edges
     model.core.lesion(edges=range(edges))
     report(f"all {edges:,} edges cut", model, test)

@@ -1,15 +1,15 @@
-"""ConnectomeConv beside PyG's own layers: can a neuron's role be told from its wiring?
+"""Compare ConnectomeConv with PyG's own layers: does the wiring of a neuron predict its role?
 
-The worm's graph as PyG `Data`, one two-layer model, and the layers exchanged: none, GCNConv, SAGEConv, GATConv,
-ConnectomeConv, and SAGEConv followed by ConnectomeConv. Task: sensory, inter or motor, from features that hold nothing
-but connectivity. The split is by neuron class: AVAL and AVAR are wired alike, so left and right always stay together,
-otherwise the test neurons' twins would be in the training set.
+The worm's graph is PyG `Data`, and one two-layer model runs with different layers: none, GCNConv, SAGEConv, GATConv,
+ConnectomeConv, and SAGEConv followed by ConnectomeConv. The model classifies neurons as sensory, inter or motor from
+features of connectivity alone. The split is by neuron class: AVAL and AVAR have similar wiring, so left and right stay
+together. Otherwise the training set would contain the twins of the test neurons.
 
-What to expect: one graph with 279 labels is not what a weight per synapse is made for. With free signs it learns the
-training neurons by heart, since the weights into the others stay where they were drawn; started from the synapse counts
-and kept positive it is about as good as PyG's layers, not better. Then PyG's GNNExplainer names the synapses that the
-prediction for one held-out neuron rests on, and a lesion checks the answer. The check is needed: for RIAL cutting them
-takes much of the probability, for others (try --neuron LUAR) it does not.
+What to expect: one graph with 279 labels is too little data for a weight per synapse. With free signs the model
+memorises the training neurons, since the weights into the other neurons keep their initial values. Started from the
+synapse counts and kept positive, it is about as good as PyG's layers, not better. Then PyG's GNNExplainer lists the
+synapses on which the prediction for one held-out neuron depends, and a lesion checks the answer. The check is needed:
+for RIAL, cutting them removes much of the probability; for others (try --neuron LUAR) it does not.
 
     python examples/pyg_layer.py
 """
@@ -40,7 +40,7 @@ Layer = Callable[[int], nn.Module]  # makes a layer of a width
 
 
 def arguments() -> argparse.ArgumentParser:
-    """What can be chosen from the command line."""
+    """The options of the command line."""
     parser = argparse.ArgumentParser(
         description="Compare ConnectomeConv with PyG's layers on the roles of the worm's neurons.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -57,15 +57,15 @@ def arguments() -> argparse.ArgumentParser:
     add("--neuron", default="RIAL", help="whose prediction is explained")
     add("--explainer-epochs", type=int, default=150, help="steps of GNNExplainer")
     add("--seed", type=int, default=0, help="of splits, weights and dropout")
-    add("--smoke", action="store_true", help="one small cross-validation, to see that all works")
+    add("--smoke", action="store_true", help="one small cross-validation, as a quick test")
     return parser
 
 
 class RoleNet(nn.Module):
-    """Features -> two rounds of message passing, each beside a dense path -> one score per role.
+    """Features -> two rounds of message passing, each parallel to a dense path -> one score per role.
 
-    The dense path keeps what a neuron knows of itself: ConnectomeConv has no root term, and so every layer is compared
-    on what it adds to it.
+    The dense path carries a neuron's own features, since ConnectomeConv has no root term. The comparison is about what
+    each layer adds to it.
     """
 
     def __init__(self, features: int, hidden: int, layers: Sequence[Layer], dropout: float) -> None:
@@ -87,7 +87,7 @@ class RoleNet(nn.Module):
 
 
 def contenders(worm: Connectome) -> dict[str, list[Layer]]:
-    """The layers compared, by name; all are called as `layer(x, edge_index)`."""
+    """The layers to compare, by name; each is called as `layer(x, edge_index)`."""
 
     def free(width: int) -> ConnectomeConv:
         return ConnectomeConv(worm, width, width, bias="unit")
@@ -122,7 +122,7 @@ def connectivity_features(data: Data) -> Tensor:
 
 
 def fit(model: RoleNet, data: Data, chosen: Tensor, options: argparse.Namespace) -> RoleNet:
-    """Train on the roles of some neurons; the graph and the features of all are seen, their roles are not."""
+    """Train on the roles of the chosen neurons; the model sees the graph and features of all neurons."""
     optimizer = torch.optim.AdamW(model.parameters(), options.learning_rate, weight_decay=options.weight_decay)
     model.train()
     for _ in range(options.epochs):
@@ -134,7 +134,7 @@ def fit(model: RoleNet, data: Data, chosen: Tensor, options: argparse.Namespace)
 
 
 def splits(data: Data, options: argparse.Namespace) -> list[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
-    """(seed, training neurons, test neurons); neurons of one class are never on both sides."""
+    """(seed, training neurons, test neurons); neurons of one class are all on the same side."""
     known = np.flatnonzero((data.y >= 0).numpy())
     roles, groups = data.y.numpy()[known], np.array(data.neuron_class)[known]
     found = []
@@ -147,12 +147,12 @@ def splits(data: Data, options: argparse.Namespace) -> list[tuple[int, NDArray[n
 
 @torch.no_grad()
 def share_right(model: RoleNet, data: Data, chosen: Tensor) -> float:
-    """Share of these neurons whose role the model names."""
+    """Share of the chosen neurons whose role the model predicts."""
     return (model(data.x, data.edge_index)[chosen].argmax(1) == data.y[chosen]).float().mean().item()
 
 
 def compare(worm: Connectome, data: Data, options: argparse.Namespace) -> None:
-    """Cross-validated accuracy of every contender on the same splits."""
+    """Print the cross-validated accuracy of each layer on the same splits."""
     folds = splits(data, options)
     print(f"{'layer':>25}  {'parameters':>10}  train %  test % (mean and standard deviation of {len(folds)} folds)")
     for name, layers in contenders(worm).items():
@@ -172,7 +172,7 @@ def compare(worm: Connectome, data: Data, options: argparse.Namespace) -> None:
 
 
 def explain(worm: Connectome, data: Data, neuron: int, options: argparse.Namespace) -> None:
-    """Which synapses the prediction for one held-out neuron rests on, and what cutting them does to it."""
+    """Print the synapses on which the prediction for one held-out neuron depends, and the effect of cutting them."""
     seed, train, _ = next(fold for fold in splits(data, options) if neuron in fold[2])
     torch.manual_seed(seed)
     model = RoleNet(data.num_features, options.hidden, contenders(worm)[POSITIVE], options.dropout)
@@ -187,7 +187,7 @@ def explain(worm: Connectome, data: Data, neuron: int, options: argparse.Namespa
     )
     importance = explainer(data.x, data.edge_index, index=neuron).edge_mask
     named = importance.argsort(descending=True)[:TOP].tolist()
-    print(f"\nwhat the prediction for {options.neuron} rests on, says GNNExplainer:")
+    print(f"\nGNNExplainer: the prediction for {options.neuron} depends on")
     for edge in named:
         ends = f"{worm.names[worm.pre[edge]]} -> {worm.names[worm.post[edge]]}"
         print(f"{ends:>16}  {worm.kinds[edge]:8}  synapses {worm.counts[edge]:3d}  importance {importance[edge]:.2f}")
@@ -208,7 +208,7 @@ def explain(worm: Connectome, data: Data, neuron: int, options: argparse.Namespa
 
 @torch.no_grad()
 def probabilities(model: RoleNet, data: Data, cut: list[int]) -> Tensor:
-    """[N, roles] what the model predicts with some edges cut in all its ConnectomeConv layers."""
+    """[N, roles] the model's prediction with some edges cut in all its ConnectomeConv layers."""
     layers = [layer for layer in model.passing if isinstance(layer, ConnectomeConv)]
     for layer in layers:
         layer.lesion(edges=cut)

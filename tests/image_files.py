@@ -17,7 +17,7 @@ def idx_bytes(array: np.ndarray) -> bytes:
 
 
 def write_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch, per_batch: int = 20) -> np.ndarray:
-    """Files in CIFAR-10's own format; torchvision is told their sums, as it knows those of the real ones.
+    """Files in CIFAR-10's own format; torchvision expects their MD5 sums instead of the real files'.
 
     Returns:
         The pictures of the five training batches, [M, 3, 32, 32], in order; picture i has the label i % 10.

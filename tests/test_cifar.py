@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in their own file formats, and what is said when they are not there or damaged."""
+"""CIFAR-10 and CIFAR-100 in their own file formats, and the messages when they are missing or damaged."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ def test_damaged_cifar10_is_refused(
 def test_cifar10_neither_on_disk_nor_downloadable(download: bool, tmp_path: Path, offline: list[str]) -> None:
     with pytest.raises(DataUnavailableError) as caught:
         load_cifar10(tmp_path, download=download)
-    why = "could not be" if download else "was not to be"
+    why = "could not be downloaded" if download else "downloading is off"
     assert str(caught.value) == (
-        f"CIFAR-10 is not in {tmp_path} and {why} downloaded; unpack cifar-10-python.tar.gz there, "
+        f"CIFAR-10 is not in {tmp_path} and {why}; unpack cifar-10-python.tar.gz there, "
         f"so that {tmp_path / 'cifar-10-batches-py' / 'data_batch_1'} exists"
     )
     assert offline == (["https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"] if download else [])
 
 
 def write_cifar100(root: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
-    """Files in CIFAR-100's own format; torchvision is told their sums, as it knows those of the real ones."""
+    """Files in CIFAR-100's own format; torchvision expects their MD5 sums instead of the real files'."""
     folder = root / "cifar-100-python"
     folder.mkdir(parents=True)
     pictures = np.random.default_rng(0).integers(0, 256, (220, 3, 32, 32), dtype=np.uint8)

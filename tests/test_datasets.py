@@ -1,4 +1,4 @@
-"""Images: the fixed split of the digits, MNIST from disk, and what is said when it is not there or is another."""
+"""Images: the fixed split of the digits, MNIST from disk, and the messages when it is missing or is another."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_labels_beyond_the_classes_are_refused_before_training(number: int, tmp_
 
 
 def packed_beside(folder: Path, monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
-    """The .gz files too; torchvision is told their sums, as it knows those of the real ones."""
+    """The .gz files too; torchvision expects their MD5 sums instead of the real files'."""
     resources = []
     for name in MNIST_NAMES:
         packed = gzip.compress((folder / name).read_bytes())
@@ -210,11 +210,11 @@ def test_packed_files_beside_are_checked(
     assert len(load_images(data, tmp_path).test().labels) == 10
     pictures = (folder / MNIST_NAMES[2]).read_bytes()
     (folder / MNIST_NAMES[2]).write_bytes(pictures[:-1] + bytes([pictures[-1] ^ 1]))
-    with pytest.raises(ValueError, match=rf"as it is packed, got .*{MNIST_NAMES[2]}, which differs from what"):
+    with pytest.raises(ValueError, match=rf"in its .gz files, got .*{MNIST_NAMES[2]}, which differs from t10k"):
         load_images(data, tmp_path)
     (folder / f"{MNIST_NAMES[3]}.gz").write_bytes(gzip.compress(b"something else"))
     (folder / MNIST_NAMES[2]).write_bytes(pictures)
-    with pytest.raises(ValueError, match=rf"published MD5 sums, got .*{MNIST_NAMES[3]}\.gz, which has another"):
+    with pytest.raises(ValueError, match=rf"published MD5 sums, got .*{MNIST_NAMES[3]}\.gz, which has a different one"):
         load_images(data, tmp_path)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import elegans_gnn
 from elegans_gnn.errors import EXTRA_OF_MODULE
-from tests.import_rules import RANK, breaches
+from tests.import_rules import RANK, breaches, circles
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "elegans_gnn"
@@ -31,6 +31,10 @@ def environment() -> dict[str, str]:
 
 def test_every_import_keeps_to_the_layers() -> None:
     assert breaches(FOLDER) == []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circles(FOLDER) == []
 
 
 def test_every_part_of_the_package_has_a_place_in_the_order() -> None:
@@ -101,6 +105,70 @@ def test_a_right_import_is_left_alone(case: str, tmp_path: Path) -> None:
     assert breaches(tmp_path) == []
 
 
+# Small packages: file -> source, and the files that form a circle.
+A_USES_B, B_USES_A = "from elegans_gnn.b import g\n", "from elegans_gnn.a import f\n"
+CIRCLES = {
+    "at module level": ({"a.py": A_USES_B, "b.py": B_USES_A}, [["a.py", "b.py"]]),
+    "relative, of three files": (
+        {"a.py": "from . import b", "b.py": "import elegans_gnn.p.c", "p/c.py": "from ..a import f"},
+        [["a.py", "b.py", "p/c.py"]],
+    ),
+    "inside a function": ({"a.py": A_USES_B, "b.py": f"def g():\n    {B_USES_A}"}, [["a.py", "b.py"]]),
+    "for type checkers": (
+        {"a.py": A_USES_B, "b.py": f"from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    {B_USES_A}"},
+        [["a.py", "b.py"]],
+    ),
+    "by name": (
+        {"a.py": A_USES_B, "b.py": "import importlib\nimportlib.import_module('elegans_gnn.a')"}, [["a.py", "b.py"]],
+    ),
+    "through what a package re-exports": (
+        {"p/__init__.py": "from .a import f", "p/a.py": A_USES_B, "b.py": "from elegans_gnn.p import f"},
+        [["b.py", "p/a.py"]],
+    ),
+    "through two packages, at first use and under another name": (
+        {
+            "__init__.py": '_HOME = {"f": "p"}',
+            "p/__init__.py": "from .a import own as f",
+            "p/a.py": A_USES_B,
+            "b.py": "def g():\n    from elegans_gnn import f",
+        },
+        [["b.py", "p/a.py"]],
+    ),
+    "of a package and its own file": (
+        {"p/__init__.py": "from .a import f\nTABLE = {}", "p/a.py": "from elegans_gnn.p import TABLE"},
+        [["p/__init__.py", "p/a.py"]],
+    ),
+    "of a package that names its file at first use": (
+        {"p/__init__.py": '_HOME = {"f": "a"}', "p/a.py": "from . import TABLE"},
+        [["p/__init__.py", "p/a.py"]],
+    ),
+    "two circles": (
+        {"a.py": A_USES_B, "b.py": B_USES_A, "p/c.py": "from .d import x", "p/d.py": "from .c import y"},
+        [["a.py", "b.py"], ["p/c.py", "p/d.py"]],
+    ),
+    "none: one way only": (
+        {
+            "__init__.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from elegans_gnn.p import f, h",
+            "p/__init__.py": "from .a import f\nfrom .c import h",
+            "p/a.py": "import os\nfrom elegans_gnn.p.d import x",
+            "p/c.py": "def h():\n    from elegans_gnn.p import a, f",
+            "p/d.py": "import json.decoder",
+            "b.py": "import elegans_gnn.p\nfrom elegans_gnn import p, h",
+        },
+        [],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CIRCLES)
+def test_circles_are_found_and_nothing_else(case: str, tmp_path: Path) -> None:
+    files, expected = CIRCLES[case]
+    for place, source in {"__init__.py": "", "p/__init__.py": "", **files}.items():
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_text(source + "\n")
+    assert circles(tmp_path) == expected
+
+
 def loaded(code: str, environment: dict[str, str], folder: Path) -> set[str]:
     """The top-level packages in memory after running some code in a fresh interpreter."""
     code += "\nimport sys\nprint(*{name.partition('.')[0] for name in sys.modules})"
@@ -158,7 +226,7 @@ def test_every_public_name_exists(name: str) -> None:
 
 
 def test_the_package_offers_its_parts_and_nothing_else() -> None:
-    for part in sorted(PARTS - {"cli", "commands", "_lazy", "_shapes"}):
+    for part in sorted(PARTS - {"cli", "commands", "_lazy", "_paths", "_shapes", "_text"}):
         assert getattr(elegans_gnn, part) is sys.modules[f"elegans_gnn.{part}"]
     with pytest.raises(AttributeError, match="module 'elegans_gnn' has no attribute 'connectomes'"):
         elegans_gnn.connectomes  # noqa: B018

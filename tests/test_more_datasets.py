@@ -158,13 +158,13 @@ def test_a_byte_order_mark_costs_no_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "where"),
     [
-        ("0,51,x,255\n255,0,0,0\n", "line 1: something that is no number in column 3, 'x'"),
-        ("a,b,c,d\n255,0,,0\n", "line 2: something that is no number in column 3, ''"),
-        ("a,b,c,d\n\ne,f,g,h\n", "line 3: something that is no number in column 1, 'e'"),
-        ("a,b,c,1\n255,0,0,0\n", "line 1: something that is no number in column 1, 'a'"),
+        ("0,51,x,255\n255,0,0,0\n", "line 1: column 3 is not a number: 'x'"),
+        ("a,b,c,d\n255,0,,0\n", "line 2: column 3 is not a number: ''"),
+        ("a,b,c,d\n\ne,f,g,h\n", "line 3: column 1 is not a number: 'e'"),
+        ("a,b,c,1\n255,0,0,0\n", "line 1: column 1 is not a number: 'a'"),
     ],
 )
 def test_a_bad_cell_is_no_heading(text: str, where: str, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(text)
-    with pytest.raises(ValueError, match=rf"IMAGES must be rows of 4 numbers, got .*a\.csv, {where}; mend it"):
+    with pytest.raises(ValueError, match=rf"IMAGES must be rows of 4 numbers, got .*a\.csv, {where}; fix it"):
         read_images([tmp_path / "a.csv"], 1, 2)

@@ -1,4 +1,4 @@
-"""Somebody's own pictures: what is white in a table, what separates its numbers, and palettes."""
+"""Users' own pictures: the value of white in a table, the separators of its numbers, and palettes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_white_is_told_or_beyond_doubt(numbers: str, white: float | None, shares
 
 @pytest.mark.parametrize("most", ["1.5", "2", "16"])
 def test_what_might_be_dark_or_of_another_white_is_refused(most: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=rf"got .*a\.csv with {most} at most; say what white is: --white 16 for sci"):
+    with pytest.raises(ValueError, match=rf"got .*a\.csv with {most} at most; say which it is: --white 16 for sci"):
         read_images([table(tmp_path, f"0,0,0,{most}")], 1, 2)
 
 
@@ -72,7 +72,7 @@ def test_numbers_beyond_white_are_refused(numbers: str, white: float | None, mes
 
 def test_pictures_know_their_white(tmp_path: Path) -> None:
     Image.fromarray(np.full((2, 2), 51, dtype=np.uint8)).save(tmp_path / "a.png")
-    with pytest.raises(ValueError, match="--white must be left out without CSV files, got 16; leave it away"):
+    with pytest.raises(ValueError, match="--white must be omitted without CSV files, got 16; omit it"):
         read_images([tmp_path / "a.png"], 1, 2, 16)
     _, found = read_images([tmp_path / "a.png", table(tmp_path, "0,0,0,16")], 1, 2, 16)
     assert torch.allclose(found[:, 0, 1, 1], torch.tensor([0.2, 1.0]))
@@ -102,7 +102,7 @@ def test_other_separators_are_named(name: str, text: str, message: str, tmp_path
 
 def test_a_long_cell_is_shown_in_part(tmp_path: Path) -> None:
     path = table(tmp_path, "0,0,0,255\n0,0,0," + "x" * 500 + "\n")
-    with pytest.raises(ValueError, match=r"line 2: something that is no number in column 4, 'x{20}\.\.\.'; mend it"):
+    with pytest.raises(ValueError, match=r"line 2: column 4 is not a number: 'x{20}\.\.\.'; fix it"):
         read_images([path], 1, 2)
 
 

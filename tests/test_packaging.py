@@ -45,7 +45,7 @@ BACKENDS = """
 import json, warnings
 import torch
 from elegans_gnn import SparseAdjacency, ops
-from elegans_gnn.ops._library import library_path
+from elegans_gnn.ops._backends import library_path
 
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")

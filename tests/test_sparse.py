@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import weakref
 
 import jaxtyping
 import pytest
 import torch
 
-from elegans_gnn.sparse import SparseAdjacency
+from elegans_gnn.sparse import SparseAdjacency, to_adjacency
 
 EDGES = torch.tensor([[3, 0, 2, 0, 0], [1, 1, 0, 1, 0]])
 
@@ -83,3 +85,55 @@ def test_refusals(edges: torch.Tensor, neurons: int, message: str) -> None:
 def test_shapes_in_annotations_are_executed() -> None:
     with pytest.raises(jaxtyping.TypeCheckError):
         SparseAdjacency(EDGES.T, 5)
+
+
+FORMS = {
+    "int64": lambda: EDGES.clone(),
+    "int32": lambda: EDGES.int(),
+    "dense": lambda: torch.eye(5).roll(1, 0),
+    "csr": lambda: torch.eye(5).roll(1, 0).to_sparse_csr(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_adjacency_of_a_tensor_is_built_once_and_goes_with_it(form: str) -> None:
+    graph = FORMS[form]()
+    adjacency, _ = to_adjacency(graph, 5)
+    assert to_adjacency(graph, 5)[0] is adjacency
+    assert to_adjacency(FORMS[form](), 5)[0] is not adjacency
+    gone = weakref.ref(adjacency)
+    del adjacency, graph
+    gc.collect()
+    assert gone() is None
+
+
+def test_an_adjacency_is_built_again_when_its_tensor_changed() -> None:
+    edges = EDGES.clone()
+    before, _ = to_adjacency(edges, 5)
+    for write in (lambda: edges.copy_(EDGES.flip(0)), lambda: edges.numpy().fill(2)):
+        write()
+        after, _ = to_adjacency(edges, 5)
+        assert torch.equal(after.edge_index, edges)
+    assert torch.equal(before.edge_index, EDGES)
+    assert to_adjacency(edges, 6)[0].num_neurons == 6
+    edges.fill_(7)
+    with pytest.raises(ValueError, match="edge_index must be made of values in 0 .. 4"):
+        to_adjacency(edges, 5)
+    matrix = torch.eye(3)
+    to_adjacency(matrix, 3)
+    matrix[0, 2] = 4.0
+    adjacency, weight = to_adjacency(matrix, 3)
+    assert adjacency.edge_index.tolist() == [[0, 2, 1, 2], [0, 0, 1, 2]]
+    assert weight.tolist() == [1.0, 4.0, 1.0, 1.0]
+
+
+def test_weights_of_a_matrix_change_without_its_edges_and_carry_gradients() -> None:
+    matrix = torch.eye(3, requires_grad=True)
+    adjacency, _ = to_adjacency(matrix, 3)
+    with torch.no_grad():
+        matrix.mul_(2)
+    again, weight = to_adjacency(matrix, 3)
+    assert again is adjacency
+    assert weight.tolist() == [2.0, 2.0, 2.0]
+    weight.sum().backward()
+    assert torch.equal(matrix.grad, torch.eye(3))

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from elegans_gnn.commands._table import print_json, print_table
 from elegans_gnn.errors import invalid
 
 if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome
 
-_PIPE_WIDTH = 160
-_NAME_HELP = "a shipped connectome, see `elegans-gnn connectome list`, or a path: .graphml, .csv, a folder of two CSV"
+_NAME_HELP = "a bundled connectome, see `elegans-gnn connectome list`, or a path: .graphml, .csv, a folder of two CSV"
 _FILE_HELP = "a .graphml or .xml file, or a folder for neurons.csv and synapses.csv"
 
 
@@ -24,22 +22,22 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Declare the command and its options."""
     parser = subparsers.add_parser(
         "connectome",
-        help="look at wiring diagrams, compare, export and randomise them",
-        description="Look at wiring diagrams, compare, export and randomise them.",
+        help="show, compare, export and randomise wiring diagrams",
+        description="Show, compare, export and randomise wiring diagrams.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
-    lister = actions.add_parser("list", help="the wiring diagrams that travel with the package")
+    lister = actions.add_parser("list", help="the wiring diagrams that are bundled with the package")
     lister.set_defaults(run=run_list)
 
-    show = actions.add_parser("show", help="one connectome on one page")
+    show = actions.add_parser("show", help="the figures of one connectome")
     show.add_argument("name", metavar="NAME", help=_NAME_HELP)
     show.set_defaults(run=run_show)
 
-    compare = actions.add_parser("compare", help="what differs between two connectomes")
+    compare = actions.add_parser("compare", help="the differences between two connectomes")
     compare.add_argument("a", metavar="A", help=_NAME_HELP)
     compare.add_argument("b", metavar="B", help=_NAME_HELP)
-    compare.add_argument("--match", action="store_true", help="compare statistics, as a random graph with its original")
+    compare.add_argument("--match", action="store_true", help="compare statistics instead of neurons and edges")
     compare.set_defaults(run=run_compare)
 
     export = actions.add_parser("export", help="write a connectome to a file")
@@ -48,8 +46,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_file_options(export)
     export.set_defaults(run=run_export)
 
-    random = actions.add_parser("random", help="draw a random graph matched to a connectome")
-    random.add_argument("model", metavar="MODEL", help="such as watts-strogatz; a wrong name lists them all")
+    random = actions.add_parser("random", help="draw a random graph that matches a connectome")
+    random.add_argument("model", metavar="MODEL", help="such as watts-strogatz; an unknown name lists all")
     random.add_argument("--like", metavar="NAME", required=True, help=_NAME_HELP)
     random.add_argument("--seed", type=int, required=True, help="the same seed gives the same graph everywhere")
     random.add_argument("--p", type=float, help="rewiring probability (watts-strogatz, rewired)")
@@ -62,47 +60,49 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action.add_argument("--json", action="store_true", help="machine-readable output")
     for action in (show, compare, export, random):
         action.add_argument("--layers", metavar="LAYER", nargs="+", default=[], help="add extrasynaptic layers")
-        action.add_argument("--include-unwired", action="store_true", help="keep listed neurons that have no synapse")
+        action.add_argument("--include-unwired", action="store_true", help="keep the listed neurons without a synapse")
         action.add_argument("--max-bytes", type=int, help="read files larger than 8 MiB, up to this size")
 
 
 def _add_file_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--style", default="plain", help="of GraphML: plain (default), or elegans-ai for the published code"
+        "--style", default="plain", help="the GraphML style: plain (default), or elegans-ai for the published code"
     )
-    parser.add_argument("--force", action="store_true", help="replace what is there")
+    parser.add_argument("--force", action="store_true", help="overwrite existing files")
 
 
 def run_list(options: argparse.Namespace) -> int:
-    """Name, animal, size and paper of everything shipped."""
+    """Name, animal, size and paper of all bundled connectomes and layers."""
     from elegans_gnn.connectome import dataset_table, layer_table
 
     if options.json:
-        return _print_json({"connectomes": dataset_table(), "layers": layer_table()})
+        print_json({"connectomes": dataset_table(), "layers": layer_table()})
+        return 0
     rows = []
     for name, about in dataset_table().items():
         counts = about["counts"]
         size = [f"{counts[key]:,}" for key in ("wired", "listed", "chemical", "gap")]
         rows.append([name, about["sex"], about["stage"], *size, about["doi"]])
     head = ["name", "sex", "stage", "neurons", "listed", "chemical", "gap", "doi"]
-    _print_table("connectomes", head, rows, numbers=(3, 4, 5, 6))
+    print_table("connectomes", head, rows, numbers=(3, 4, 5, 6))
     layers = [
         [name, about["title"], f"{about['counts'][name]:,}", about["doi"]] for name, about in layer_table().items()
     ]
-    _print_table("layers (--layers)", ["name", "what", "entries", "doi"], layers, numbers=(2,))
+    print_table("layers (--layers)", ["name", "what", "entries", "doi"], layers, numbers=(2,))
     return 0
 
 
 def run_show(options: argparse.Namespace) -> int:
-    """The figures of :func:`elegans_gnn.graphs.summary`, and where the data come from."""
+    """The figures of :func:`elegans_gnn.graphs.summary`, and the source of the data."""
     from elegans_gnn.graphs import summary
 
     graph = _open(options.name, options)
     page = summary(graph).to_dict()
     if options.json:
-        return _print_json({**page, "source": graph.source, "fingerprint": graph.fingerprint})
+        print_json({**page, "source": graph.source, "fingerprint": graph.fingerprint})
+        return 0
     rows = [[key, _figure(value)] for key, value in page["values"].items()]
-    _print_table(graph.name, ["quantity", "value"], rows, numbers=(1,))
+    print_table(graph.name, ["quantity", "value"], rows, numbers=(1,))
     if graph.source:
         print(f"source: {graph.source}")
     return 0
@@ -115,8 +115,9 @@ def run_compare(options: argparse.Namespace) -> int:
         return _print_match(a, b, options)
     found = a.diff(b)
     if options.json:
-        return _print_json(found.to_dict())
-    print(found)
+        print_json(found.to_dict())
+    else:
+        print(found)
     return 0
 
 
@@ -125,13 +126,14 @@ def run_export(options: argparse.Namespace) -> int:
     graph = _open(options.name, options)
     _write(graph, options.file, options)
     if options.json:
-        return _print_json({"file": str(options.file), "name": graph.name, "fingerprint": graph.fingerprint})
-    print(f"{options.file}: {graph}")
+        print_json({"file": str(options.file), "name": graph.name, "fingerprint": graph.fingerprint})
+    else:
+        print(f"{options.file}: {graph}")
     return 0
 
 
 def run_random(options: argparse.Namespace) -> int:
-    """Draw a graph, say what it keeps of its original, and write it if asked."""
+    """Draw a graph, compare it with its original, and write it to a file if `--out` is given."""
     from elegans_gnn.graphs import NullModelWarning, random_connectome
 
     like = _open(options.like, options)
@@ -147,7 +149,7 @@ def run_random(options: argparse.Namespace) -> int:
 
 
 def _open(name: str, options: argparse.Namespace) -> Connectome:
-    """A connectome by its name, or from a path."""
+    """A connectome by its name, or from a path, with the options of the command."""
     from elegans_gnn.connectome import open_connectome
 
     limit = {} if options.max_bytes is None else {"max_bytes": options.max_bytes}
@@ -172,9 +174,10 @@ def _print_match(a: Connectome, b: Connectome, options: argparse.Namespace) -> i
 
     report = match_report(a, b)
     if options.json:
-        return _print_json({**report.to_dict(), "fingerprint": b.fingerprint})
+        print_json({**report.to_dict(), "fingerprint": b.fingerprint})
+        return 0
     rows = [[row.scope, row.quantity, f"{row.a:,}", f"{row.b:,}", "" if row.same else "differs"] for row in report.rows]
-    _print_table(f"{report.a} | {report.b}", ["scope", "quantity", "a", "b", ""], rows, numbers=(2, 3))
+    print_table(f"{report.a} | {report.b}", ["scope", "quantity", "a", "b", ""], rows, numbers=(2, 3))
     return 0
 
 
@@ -182,25 +185,3 @@ def _figure(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
-
-
-def _print_json(value: Any) -> int:
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
-    return 0
-
-
-def _print_table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    # Into a pipe or a file Rich would fold lines at 80 columns.
-    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD)
-    for column, label in enumerate(head):
-        table.add_column(label, justify="right" if column in numbers else "left", no_wrap=column == 0)
-    for row in rows:
-        # As Text, so that no bracket of a user's neuron name is read as markup.
-        table.add_row(*(Text(cell) for cell in row))
-    console.print(table)

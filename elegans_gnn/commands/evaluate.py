@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from elegans_gnn._text import json_text
+
 RUN_HELP = "a run's folder, its model folder, a folder of save_pretrained, or a checkpoint"
 
 
@@ -36,7 +38,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     """Evaluate, then print."""
     from elegans_gnn.training.evaluation import evaluate_run, open_run, source_of
-    from elegans_gnn.training.json_text import json_text
 
     opened = open_run(options.path)
     source = source_of(opened, data=options.data, data_dir=options.data_dir, fold=options.fold, part=options.part)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from typing import TYPE_CHECKING, Any
 
+from elegans_gnn.commands._table import print_json, print_table
 from elegans_gnn.errors import unknown_name
 
 if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome
 
 _CLASSES = 10
-_PIPE_WIDTH = 160
+_HEADINGS = ("task", "model", "image", "parameters", "by part", "MFLOP/image")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,8 +34,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--graph", default="original", help="original, or a random graph like it; a wrong name lists them"
     )
-    parser.add_argument("--graph-seed", type=int, default=0, help="of the random graph")
-    parser.add_argument("--core", default="message-passing", help="what stands in its place; a wrong name lists them")
+    parser.add_argument("--graph-seed", type=int, default=0, help="seed of the random graph")
+    parser.add_argument("--core", default="message-passing", help="what takes its place; a wrong name lists them")
     parser.add_argument("--image-size", type=int, default=28, help="height and width of the classifiers' images")
     parser.add_argument(
         "--in-channels", type=int, default=1, help="of the classifiers' images: 1 for grey, 3 for colours"
@@ -47,32 +46,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(options: argparse.Namespace) -> int:
     """Build every model once and print its sizes."""
+    from elegans_gnn.graphs import open_graph
     from elegans_gnn.models import MODELS
-    from elegans_gnn.models.registry import models_of
 
+    if options.task not in (None, *MODELS):
+        raise unknown_name("task", options.task, MODELS)
     tasks = list(MODELS) if options.task is None else [options.task]
-    names = [(task, name) for task in tasks for name in models_of(task)]
-    graph = _graph(options)
+    names = [(task, name) for task in tasks for name in MODELS[task]]
+    where = {"argument": "--connectome", "graph_argument": "--graph"}
+    graph = open_graph(options.connectome, options.graph, options.graph_seed, **where)
     rows = [_row(task, name, graph, options) for task, name in names]
     if options.json:
-        print(json.dumps(rows, indent=2))
+        print_json(rows)
     else:
-        _print(rows)
+        print_table(
+            "models at their default sizes", _HEADINGS, map(_cells, rows), numbers=(3, 5), whole=(0, 1, 2, 3, 5)
+        )
     return 0
-
-
-def _graph(options: argparse.Namespace) -> Connectome:
-    """The wiring diagram, or the random graph drawn like it."""
-    from elegans_gnn.connectome import open_connectome
-    from elegans_gnn.graphs import list_random_models, random_connectome
-
-    known = ("original", *list_random_models())
-    if options.graph not in known:
-        raise unknown_name("--graph", options.graph, known)
-    graph = open_connectome(options.connectome, argument="--connectome")
-    if options.graph == "original":
-        return graph
-    return random_connectome(options.graph, like=graph, seed=options.graph_seed)
 
 
 def _row(task: str, name: str, graph: Connectome, options: argparse.Namespace) -> dict[str, Any]:
@@ -100,22 +90,9 @@ def _row(task: str, name: str, graph: Connectome, options: argparse.Namespace) -
     }
 
 
-def _print(rows: list[dict[str, Any]]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    # Into a pipe or a file Rich would fold lines at 80 columns.
-    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-    table = Table(title=Text("models at their default sizes"), title_justify="left", box=SIMPLE_HEAD)
-    for label in ("task", "model", "image", "parameters", "by part", "MFLOP/image"):
-        right = label in ("parameters", "MFLOP/image")
-        table.add_column(label, justify="right" if right else "left", no_wrap=label != "by part")
-    for row in rows:
-        name = row["model"] if row["core"] is None else f"{row['model']} ({row['connectome']}, {row['core']})"
-        parts = ", ".join(f"{part} {count:,}" for part, count in row["parts"].items())
-        image = " x ".join(map(str, row["image"]))
-        flops = f"{row['flops'] / 1e6:,.2f}"
-        table.add_row(*map(Text, (row["task"], name, image, f"{row['parameters']:,}", parts, flops)))
-    console.print(table)
+def _cells(row: dict[str, Any]) -> list[str]:
+    """One line of the table."""
+    name = row["model"] if row["core"] is None else f"{row['model']} ({row['connectome']}, {row['core']})"
+    parts = ", ".join(f"{part} {count:,}" for part, count in row["parts"].items())
+    image = " x ".join(map(str, row["image"]))
+    return [row["task"], name, image, f"{row['parameters']:,}", parts, f"{row['flops'] / 1e6:,.2f}"]

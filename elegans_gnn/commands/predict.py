@@ -6,11 +6,13 @@ import argparse
 import csv
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elegans_gnn.commands._table import print_table
 from elegans_gnn.commands.evaluate import RUN_HELP
 from elegans_gnn.errors import invalid
 
@@ -26,13 +28,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "predict",
         help="a trained model's answers to your own pictures",
         description="Name the class of each picture (classifiers), or redraw each from its code (autoencoders).\n\n"
-        "IMAGES are PNG files of the size the model was trained on, with 8 bits a channel (grey: or 16), or CSV files\n"
-        "(.tsv: with tabs) with one picture a row, its pixels line by line as numbers from 0 to white. White is what\n"
-        "--white says; without it 1 in a file without larger numbers (one of 0 and 1 too), 255 in a file with numbers\n"
-        "above 16, and what lies between is refused. Digits are light on dark, as in the training images. Nothing\n"
+        "IMAGES are pictures (PNG and others) of the size the model was trained on, with 8 bits a channel (grey: or\n"
+        "16), a folder of pictures, - for one picture from standard input, or CSV files (.tsv: with tabs) with one\n"
+        "picture a row, its pixels line by line as numbers from 0 to white. Colours become grey for a model of grey\n"
+        "images, and grey becomes colour. White is the\n"
+        "number that --white gives; without it, white is 1 in a file without larger numbers and 255 in a file with\n"
+        "numbers above 16; a file in between is refused. Digits are light on dark, as in the training images. Nothing\n"
         "that exists is overwritten.",
         epilog="examples:\n"
         "  elegans-gnn predict runs/mnist-classifier-001 one.png two.png           # a table on the screen\n"
+        "  elegans-gnn predict runs/mnist-classifier-001 folder/                   # all pictures in a folder\n"
+        "  elegans-gnn predict runs/mnist-classifier-001 - < one.png\n"
         "  elegans-gnn predict runs/mnist-classifier-001 many.csv --out classes.csv\n"
         "  elegans-gnn predict runs/digits-classifier-001 digits.csv --white 16    # scikit-learn's digits, 0 to 16\n"
         "  elegans-gnn predict runs/cifar10-classifier-001/model one.png --image-size 32   # trained on a backbone\n"
@@ -42,12 +48,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add = parser.add_argument
     add("path", metavar="RUN", type=Path, help=RUN_HELP)
-    add("images", metavar="IMAGES", type=Path, nargs="+", help="PNG or CSV files")
+    add("images", metavar="IMAGES", type=Path, nargs="+", help="pictures, folders, CSV files, or -")
     add(
         "--out",
         metavar="PATH",
         type=Path,
-        help="new: a CSV file (classifiers), a folder or for one picture a PNG file (autoencoders)",
+        help="new: a CSV file (classifiers), a folder or for one picture a PNG file (autoencoders; default: redrawn)",
     )
     add("--white", metavar="NUMBER", type=float, help="what white is in the CSV files: 255, 16 or 1, for example")
     add(
@@ -71,13 +77,45 @@ def run(options: argparse.Namespace) -> int:
     if opened.task == "classifier" and out is not None and out.suffix.lower() != ".csv":
         raise invalid("--out", "a CSV file for the classes", out, f"pass --out {out.with_suffix('.csv')}")
     size = _size_of(opened, options)
-    names, pixels = read_images(options.images, _channels_of(opened), size, options.white)
+    with _files(options.images) as files:
+        names, pixels = read_images(files, _channels_of(opened), size, options.white)
     if opened.task == "classifier":
         return _classes(opened, names, pixels, out)
     if out is None:
-        raise invalid("--out", "a new folder for the pictures an autoencoder draws", "none", "pass --out redrawn")
+        out = _free_place("redrawn", ".png" if len(names) == 1 else "")
     _check_pictures(out, len(names))
     return _redrawn(opened, names, pixels, out)
+
+
+@contextmanager
+def _files(images: list[Path]) -> Iterator[list[Path]]:
+    """The files behind the arguments: those of folders in the order of their names, and standard input as one file."""
+    from elegans_gnn.datasets import PICTURE_ENDINGS
+
+    with tempfile.TemporaryDirectory() as aside:
+        files: list[Path] = []
+        for path in images:
+            if path.is_dir():
+                inside = sorted(item for item in path.iterdir() if item.suffix.lower() in PICTURE_ENDINGS)
+                if not inside:
+                    endings = ", ".join(PICTURE_ENDINGS)
+                    raise invalid("IMAGES", f"a folder with pictures ({endings})", path, "give the files themselves")
+                files += inside
+            elif str(path) == "-":
+                files.append(Path(aside) / "stdin")
+                files[-1].write_bytes(sys.stdin.buffer.read())
+            else:
+                files.append(path)
+        yield files
+
+
+def _free_place(stem: str, suffix: str) -> Path:
+    """The first of stem, stem-2, stem-3, ... that does not exist in the current folder."""
+    place, number = Path(stem + suffix), 1
+    while os.path.lexists(place):
+        number += 1
+        place = Path(f"{stem}-{number}{suffix}")
+    return place
 
 
 def _size_of(opened: Run, options: argparse.Namespace) -> int:
@@ -85,7 +123,7 @@ def _size_of(opened: Run, options: argparse.Namespace) -> int:
     size: int | None = options.image_size
     if opened.size:
         if size not in (None, opened.size):
-            raise invalid("--image-size", f"{opened.size}, the size of this model's images", size, "leave it away")
+            raise invalid("--image-size", f"{opened.size}, the size of this model's images", size, "omit it")
         return opened.size
     if size is None:
         remedy = "pass --image-size, or give the run's folder, which knows it"
@@ -96,7 +134,7 @@ def _size_of(opened: Run, options: argparse.Namespace) -> int:
 
 
 def _channels_of(opened: Run) -> int:
-    """Channels of the model's images; 0 for a backbone that travelled alone and takes grey for three colours."""
+    """Channels of the model's images; 0 for a backbone without its run, which takes grey for three colours."""
     from elegans_gnn.models import BackboneClassifier
 
     return 0 if opened.config is None and isinstance(opened.model, BackboneClassifier) else opened.channels
@@ -115,7 +153,7 @@ def _check_pictures(out: Path, count: int) -> None:
 
 @contextmanager
 def _writing(out: Path) -> Iterator[None]:
-    """What the file system refuses, in one line."""
+    """Turn what the file system refuses into one line."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         yield
@@ -146,16 +184,8 @@ def _classes(opened: Run, names: list[str], pixels: Tensor, out: Path | None) ->
         print(f"{len(rows)} rows in {out}")
         return 0
 
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table()
-    for heading, side in (("image", "left"), ("class", "left"), ("probability", "right")):
-        table.add_column(heading, justify="right" if side == "right" else "left")
-    for name, kind, share in rows:
-        table.add_row(Text(name), Text(kind), f"{share:.4f}")
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    cells = [(name, kind, f"{share:.4f}") for name, kind, share in rows]
+    print_table("", ("image", "class", "probability"), cells, numbers=(2,))
     return 0
 
 

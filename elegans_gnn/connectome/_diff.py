@@ -1,25 +1,52 @@
-"""What differs between two connectomes: neurons, roles, edges, counts, weights - and whether labels have slipped."""
+"""The differences between two connectomes: neurons, roles, edges, counts, weights, and slipped labels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elegans_gnn.connectome._core import Connectome, plain_name
-from elegans_gnn.connectome._slip import LabelSlip, entry_keys, find_slip, undo
+from elegans_gnn.connectome._columns import NEURON_COLUMNS, Columns, Graph
+from elegans_gnn.connectome._slip import entry_keys, find_slip, undo
+from elegans_gnn.connectome._values import plain_name
 
-_ANNOTATIONS = ("classes", "sides", "transmitters", "sexes")
+# Neurons are matched by name; roles and the visiting order have a report of their own.
+_ANNOTATIONS = tuple(c.field for c in NEURON_COLUMNS if c.field not in ("names", "roles", "visit_rank"))
 _SHOWN = 5
 
 Edge = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class ConnectomeDiff:
+class LabelSlip(Generic[Graph]):
+    """What a shift of names against the wiring would explain.
+
+    Attributes:
+        first, last: names at the ends of the run, in the row order of the graph that slipped.
+        neurons: length of the run.
+        shift: row i of the run carries the wiring of the name `shift` rows further on (the run taken as a ring).
+        common_before, common_after: entries that both graphs have, as labelled and with the slip undone.
+        roles_misplaced: neurons of the run whose shifted name brings another role.
+        repaired: the graph with the slip undone.
+        after: its comparison with the other graph.
+    """
+
+    first: str
+    last: str
+    neurons: int
+    shift: int
+    common_before: int
+    common_after: int
+    roles_misplaced: int
+    repaired: Graph
+    after: ConnectomeDiff[Graph]
+
+
+@dataclass(frozen=True)
+class ConnectomeDiff(Generic[Graph]):
     """The differences between graphs `a` and `b`; neurons are matched by name, edges by (pre, post, kind).
 
     Attributes:
@@ -27,12 +54,12 @@ class ConnectomeDiff:
         neurons_only: names that only a has, names that only b has.
         roles: (neuron, role in a, role in b).
         annotations: (neuron, column, value in a, value in b) for class, side, transmitter and sex.
-        order_differs: whether the common neurons stand in another order on the neuron axis.
+        order_differs: whether the common neurons have another order on the neuron axis.
         visit_order_differs: whether they are visited in another order.
         edges_only: edges that only a has, edges that only b has, each (pre, post, kind).
         edges_common: how many edges both have.
         counts: (pre, post, kind, count in a, count in b) of common edges.
-        weights: the same of weights; None stands for a graph without weights.
+        weights: the same for weights; None for a graph without weights.
         label_slip: a shift of a run of a's names that explains most of the missing edges, if there is one.
     """
 
@@ -46,7 +73,7 @@ class ConnectomeDiff:
     edges_common: int
     counts: tuple[tuple[str, str, str, int, int], ...]
     weights: tuple[tuple[str, str, str, float | None, float | None], ...]
-    label_slip: LabelSlip | None
+    label_slip: LabelSlip[Graph] | None
 
     @property
     def identical(self) -> bool:
@@ -64,32 +91,7 @@ class ConnectomeDiff:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, for JSON."""
-        slip = self.label_slip
-        return {
-            "identical": self.identical,
-            "names": list(self.names),
-            "neurons_only": [list(names) for names in self.neurons_only],
-            "roles": [list(change) for change in self.roles],
-            "annotations": [list(change) for change in self.annotations],
-            "order_differs": self.order_differs,
-            "visit_order_differs": self.visit_order_differs,
-            "edges_only": [[list(edge) for edge in edges] for edges in self.edges_only],
-            "edges_common": self.edges_common,
-            "counts": [list(change) for change in self.counts],
-            "weights": [list(change) for change in self.weights],
-            "label_slip": None
-            if slip is None
-            else {
-                "first": slip.first,
-                "last": slip.last,
-                "neurons": slip.neurons,
-                "shift": slip.shift,
-                "common_before": slip.common_before,
-                "common_after": slip.common_after,
-                "roles_misplaced": slip.roles_misplaced,
-                "after": slip.after.to_dict(),
-            },
-        }
+        return {"identical": self.identical} | {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
 
     def lines(self) -> list[str]:
         """The report, one difference a line."""
@@ -124,12 +126,12 @@ class ConnectomeDiff:
         return f"{title}: identical" if self.identical else "\n  ".join([title, *self.lines()])
 
 
-def diff(a: Connectome, b: Connectome) -> ConnectomeDiff:
+def diff(a: Graph, b: Graph) -> ConnectomeDiff[Graph]:
     """Compare two connectomes.
 
-    Neurons are the same if their names are, or are without leading zeros (DD06 and DD6). Where the edges disagree,
-    the rows of `a` are searched for a run of names shifted against the wiring, as in the GraphML of the worm that
-    circulates with names shifted by one row from DD6 on (graphs of up to 2,000 neurons).
+    Neurons are matched by name, also without leading zeros (DD06 and DD6). Where the edges disagree, the rows of `a`
+    are searched for a run of names that is shifted against the wiring (graphs of up to 2,000 neurons). The GraphML file
+    of the worm that is in circulation has such a shift, by one row from DD6 on.
 
     >>> from elegans_gnn import load_connectome
     >>> worm = load_connectome("varshney2011")
@@ -139,7 +141,7 @@ def diff(a: Connectome, b: Connectome) -> ConnectomeDiff:
     return _compare(a, b, look_for_slip=True)
 
 
-def _compare(a: Connectome, b: Connectome, *, look_for_slip: bool) -> ConnectomeDiff:
+def _compare(a: Graph, b: Graph, *, look_for_slip: bool) -> ConnectomeDiff[Graph]:
     to_b = _matched(a, b)
     in_a = np.flatnonzero(to_b >= 0)
     in_b = to_b[in_a]
@@ -178,7 +180,7 @@ def _compare(a: Connectome, b: Connectome, *, look_for_slip: bool) -> Connectome
     )
 
 
-def _matched(a: Connectome, b: Connectome) -> NDArray[np.int64]:
+def _matched(a: Columns, b: Columns) -> NDArray[np.int64]:
     """[N of a] each neuron's index in b, -1 for none."""
     position = {name: row for row, name in enumerate(b.names.tolist())}
     exact = set(position) & set(a.names.tolist())
@@ -197,8 +199,8 @@ def _matched(a: Connectome, b: Connectome) -> NDArray[np.int64]:
 
 
 def _describe(
-    a: Connectome, b: Connectome, before: int, rows: NDArray[np.int64], start: int, stop: int, shift: int
-) -> LabelSlip:
+    a: Graph, b: Graph, before: int, rows: NDArray[np.int64], start: int, stop: int, shift: int
+) -> LabelSlip[Graph]:
     repaired = undo(a, rows)
     after = _compare(repaired, b, look_for_slip=False)
     return LabelSlip(
@@ -220,7 +222,7 @@ def _without(length: int, taken: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.flatnonzero(left)
 
 
-def _edges(graph: Connectome, entries: NDArray[np.int64]) -> tuple[Edge, ...]:
+def _edges(graph: Columns, entries: NDArray[np.int64]) -> tuple[Edge, ...]:
     names = graph.names
     columns = (names[graph.pre[entries]], names[graph.post[entries]], graph.kinds[entries])
     return tuple(zip(*(column.tolist() for column in columns), strict=True))
@@ -232,7 +234,7 @@ def _changed(names: NDArray[np.str_], old: NDArray[np.str_], new: NDArray[np.str
 
 
 def _value_changes(
-    a: Connectome, in_a: NDArray[np.int64], old: NDArray[Any] | None, in_b: NDArray[np.int64], new: NDArray[Any] | None
+    a: Columns, in_a: NDArray[np.int64], old: NDArray[Any] | None, in_b: NDArray[np.int64], new: NDArray[Any] | None
 ) -> tuple[tuple[Any, ...], ...]:
     if old is None and new is None:
         return ()
@@ -240,6 +242,15 @@ def _value_changes(
     after = [None] * len(in_b) if new is None else new[in_b].tolist()
     triples = _edges(a, in_a)
     return tuple((*edge, was, now) for edge, was, now in zip(triples, before, after, strict=True) if was != now)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, and a label slip without its repaired graph as a dictionary."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, LabelSlip):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value) if item.name != "repaired"}
+    return value.to_dict() if isinstance(value, ConnectomeDiff) else value
 
 
 def _line(title: str, items: Iterable[str]) -> str:
@@ -257,13 +268,13 @@ def _changes(title: str, changes: tuple[tuple[Any, ...], ...]) -> str:
     return line
 
 
-def _slip_lines(slip: LabelSlip) -> list[str]:
+def _slip_lines(slip: LabelSlip[Any]) -> list[str]:
     total = slip.repaired.num_edges
     away = f"{abs(slip.shift)} row{'s' * (abs(slip.shift) > 1)} further {'down' if slip.shift > 0 else 'up'}"
     return [
-        f"LABEL SLIP: {slip.neurons} names, a ring from {slip.first} to {slip.last}, "
-        f"each on the wiring of the name {away}",
-        f"  edges in common: {slip.common_before:,} of {total:,} as labelled, {slip.common_after:,} once undone",
-        f"  roles on the wrong wiring: {slip.roles_misplaced}",
+        f"LABEL SLIP: {slip.neurons} names from {slip.first} to {slip.last} are shifted in a ring: "
+        f"each has the wiring of the name {away}",
+        f"  edges in common: {slip.common_before:,} of {total:,}, with the shift undone {slip.common_after:,}",
+        f"  misplaced roles: {slip.roles_misplaced}",
         *(f"  undone: {line}" for line in slip.after.edge_lines()),
     ]

@@ -1,9 +1,9 @@
 """The attributes of the GraphML file that the authors of Elegans-AI (Bardozzo et al., 2024) publish with their code.
 
 That file gives a node ``cell_name`` (DD06), ``cell_class``, ``neurotransmitters`` and ``role`` (S, M, or NA for all
-others), and an edge ``synapse_type`` (C chemical, E electrical) and ``weight``, the number of synapses. What these
-cannot hold - other kinds and roles, float weights, a visit order - is kept in further attributes, ``elegans_gnn.*``,
-written only where needed: the authors' code passes over them, and reading gives back exactly what was written.
+others), and an edge ``synapse_type`` (C chemical, E electrical) and ``weight``, the number of synapses. These cannot
+hold other kinds and roles, float weights, or a visit order. Further attributes, ``elegans_gnn.*``, hold them exactly.
+They are written only where needed. The authors' code ignores them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from elegans_gnn.connectome._core import plain_name
+from elegans_gnn.connectome._values import plain_name
 
-NODE_ATTRIBUTES = ("name", "cell_name", "cell_class", "neurotransmitters", "role", "side", "sex")
+NODE_ATTRIBUTES = ("name", "cell_name", "cell_class", "neurotransmitters", "role")
 EDGE_ATTRIBUTES = ("synapse_type", "weight")
 EXACT = "elegans_gnn."
+_ENCODED = ("class", "transmitter", "role", "visit_rank")  # ours; all others have the same name in the file
 _ROLE_OF = {"S": "sensory", "M": "motor", "I": "inter", "NA": "inter"}
 _KIND_OF = {"C": "chemical", "E": "gap"}
 _TRANSMITTER_OF = {"Ach": "acetylcholine", "DA": "dopamine", "5-HT": "serotonin", "GLU": "glutamate", "GABA": "GABA"}
@@ -39,7 +40,6 @@ def decode_nodes(nodes: Mapping[str, Column]) -> dict[str, Column]:
         "transmitter": _mapped(nodes, "neurotransmitters", rows, _transmitter),
         "role": _mapped(nodes, "role", rows, lambda text: _ROLE_OF.get(text, text)),
     }
-    ours |= {attribute: nodes[attribute] for attribute in ("side", "sex") if attribute in nodes}
     return _with_exact(ours, nodes, rows)
 
 
@@ -50,7 +50,7 @@ def decode_edges(edges: Mapping[str, Column], refuse: Callable[[int, str, str], 
     kinds = []
     for row, text in enumerate(edges["synapse_type"]):
         if text not in _KIND_OF:
-            raise refuse(row, f"synapse_type {text!r} is neither C nor E", "say C for chemical, E for electrical")
+            raise refuse(row, f"synapse_type {text!r} is neither C nor E", "write C for chemical, E for electrical")
         kinds.append(_KIND_OF[text])
     ours: dict[str, Column] = _others(edges, EDGE_ATTRIBUTES) | {"kind": kinds}
     if "weight" in edges:
@@ -61,7 +61,7 @@ def decode_edges(edges: Mapping[str, Column], refuse: Callable[[int, str, str], 
 def encode(
     names: Sequence[str], nodes: Mapping[str, Column], edges: Mapping[str, Column]
 ) -> tuple[dict[str, Column], dict[str, Column]]:
-    """Our attributes -> published ones, and ``elegans_gnn.*`` for each column that these alone would not give back."""
+    """Our attributes -> published ones, and ``elegans_gnn.*`` for each column that these cannot hold exactly."""
     short_role = {role: short for short, role in _ROLE_OF.items()}  # the later one wins: inter is NA, as published
     short_kind = {kind: short for short, kind in _KIND_OF.items()}
     out_nodes: dict[str, Column] = {
@@ -70,14 +70,13 @@ def encode(
         "cell_class": list(nodes["class"]),
         "neurotransmitters": [_short_transmitter(text) for text in nodes["transmitter"]],
         "role": [short_role.get(role, "NA") for role in nodes["role"]],
-        "side": nodes["side"],
-        "sex": nodes["sex"],
+        **{key: column for key, column in nodes.items() if key not in _ENCODED},
     }
     out_edges: dict[str, Column] = {
         "synapse_type": [short_kind.get(kind, "C") for kind in edges["kind"]],
         "weight": edges["count"],
     }
-    ours = {"name": list(names), **nodes, "visit_rank": nodes["visit_rank"]}
+    ours = {"name": list(names), **nodes}
     kept = {**decode_nodes(out_nodes), "visit_rank": list(range(len(names)))}
     out_nodes |= {EXACT + key: column for key, column in ours.items() if list(kept[key]) != list(column)}
     kept = decode_edges(out_edges, lambda *_: ValueError())
@@ -86,7 +85,7 @@ def encode(
 
 
 def _others(given: Mapping[str, Column], published: tuple[str, ...]) -> dict[str, Column]:
-    """Attributes that the published file does not have; a caller may assign them."""
+    """The attributes that the published file does not have; a caller may assign them."""
     return {key: column for key, column in given.items() if key not in published and not key.startswith(EXACT)}
 
 

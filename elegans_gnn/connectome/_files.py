@@ -1,4 +1,4 @@
-"""What is checked of any file before it is parsed: it is there, is a plain file of sane size, and no other format."""
+"""The checks of any file before it is parsed: it exists, is a regular file of limited size, and no other format."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from elegans_gnn.errors import ConnectomeFormatError
 
-# About a second of parsing, 30 times the worm as GraphML; larger graphs are read by saying so.
+# About a second of parsing, 30 times the worm as GraphML; a larger max_bytes reads larger graphs.
 MAX_BYTES = 8 * 2**20
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
@@ -50,7 +50,7 @@ def checked_head(path: Path, max_bytes: int) -> bytes:
 
 
 def undecodable_line(path: Path) -> int | None:
-    """Line of the first bytes that are no UTF-8."""
+    """The line of the first bytes that are not UTF-8."""
     with open(path, "rb") as file:
         for line, raw in enumerate(file, start=1):
             try:

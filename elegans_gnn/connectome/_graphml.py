@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from elegans_gnn.connectome import _elegans_ai
-from elegans_gnn.connectome._attributes import columns_of, connectome_columns
-from elegans_gnn.connectome._core import Connectome
+from elegans_gnn.connectome import _attributes, _elegans_ai
+from elegans_gnn.connectome._columns import Columns
 from elegans_gnn.connectome._files import MAX_BYTES, title_of
-from elegans_gnn.errors import ConnectomeFormatError, invalid, unknown_name
+from elegans_gnn.errors import invalid, unknown_name
 
 STYLES = ("plain", "elegans-ai")
 _HEADER = """<?xml version="1.0" encoding="UTF-8"?>
@@ -27,53 +26,32 @@ _GRAPHML_TYPE = {int: "long", float: "double", str: "string"}
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
-def read_graphml(
-    path: str | os.PathLike[str],
+def read_columns(
+    path: Path,
     *,
     name: str | None = None,
     attributes: Mapping[str, str | None] | None = None,
     kind: str | None = None,
     parallel: str = "refuse",
     max_bytes: int = MAX_BYTES,
-) -> Connectome:
-    """Read a connectome from GraphML; the order of the nodes becomes the neuron axis.
-
-    Two conventions are told apart by their attributes. *Plain*: the neuron's name in ``name``, else ``label``, else
-    the node id; ``role``, ``class``, ``side``, ``transmitter``, ``sex``, ``visit_rank``; edges with ``kind``,
-    ``count``, ``weight``, the latter becoming the connectome's weights. *Elegans-AI*, the file that the authors of
-    Elegans-AI publish: ``cell_name`` (DD06 is read as DD6), ``role`` S, M or NA (inter), ``synapse_type`` C or E, and
-    ``weight``, there a number of synapses, becoming the counts.
-
-    Args:
-        path: the file. Entities and external references are refused, nothing is fetched.
-        name: title of the result; by default what the file says, else the file's name.
-        attributes, kind, parallel: as in :func:`from_networkx`.
-        max_bytes: refuse larger files before reading them.
-
-    Raises:
-        ConnectomeFormatError: with the file, the line and the remedy.
-    """
+) -> dict[str, Any]:
+    """The arguments of :meth:`Connectome.from_edges`; arguments and errors as in :func:`read_graphml`."""
     from elegans_gnn.connectome._graphml_parser import parse_graphml
 
-    path = Path(path)
     table = parse_graphml(path, max_bytes, wanted=[theirs for theirs in (attributes or {}).values() if theirs])
     title = name if name is not None else table.title or title_of(path)
-    columns = connectome_columns(table, name=title, attributes=attributes, kind=kind, parallel=parallel)
-    try:
-        return Connectome.from_edges(**columns)
-    except ValueError as error:  # what no single element shows, such as a gap junction without its other direction
-        raise ConnectomeFormatError(path, str(error), "correct the graph") from error
+    return _attributes.read_columns(table, name=title, attributes=attributes, kind=kind, parallel=parallel)
 
 
-def write_graphml(connectome: Connectome, path: str | os.PathLike[str], *, style: str = "plain") -> None:
+def write_graphml(connectome: Columns, path: str | os.PathLike[str], *, style: str = "plain") -> None:
     """Write a connectome as GraphML that :func:`read_graphml` reads back exactly, weights with all their digits.
 
     Args:
         connectome: the graph to write.
         path: the file.
         style: ``"plain"``, which NetworkX, igraph and Gephi read, or ``"elegans-ai"``, which the published Elegans-AI
-            code reads: it knows three roles and two kinds, so further ones stand there as NA and C, and exactly in
-            attributes of their own. Soma positions, unused by that code, are not written.
+            code reads. That code knows three roles and two kinds: others are written as NA and C, and exactly in
+            further attributes. Soma positions, which that code does not use, are not written.
 
     Raises:
         ValueError: a name or another text has a character that XML cannot hold.
@@ -83,7 +61,7 @@ def write_graphml(connectome: Connectome, path: str | os.PathLike[str], *, style
     names = connectome.names.tolist()
     all_nodes: Mapping[str, Sequence[Any]]
     all_edges: Mapping[str, Sequence[Any]]
-    nodes, edges = columns_of(connectome)
+    nodes, edges = _attributes.attributes_of(connectome)
     about = {"name": connectome.name, "source": connectome.source}
     if style == "elegans-ai":
         about["info"] = "weight = count of synapses"

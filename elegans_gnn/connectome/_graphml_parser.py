@@ -1,4 +1,4 @@
-"""A GraphML parser for files from anywhere: no entities, no external references, and a line for every error."""
+"""A GraphML parser for files from any source: no entities, no external references, and the line of every error."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def parse_graphml(path: Path, max_bytes: int, wanted: Iterable[str] = ()) -> Att
     handler = _Handler(path, wanted)
     parser = _Parser(forbid_dtd=False, forbid_entities=True, forbid_external=True)
     parser.setContentHandler(handler)
-    handler.setDocumentLocator(parser)  # fed in pieces, it does not do so itself
+    handler.setDocumentLocator(parser)  # the parser does not do so when it is fed in pieces
     try:
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
@@ -46,7 +46,7 @@ def parse_graphml(path: Path, max_bytes: int, wanted: Iterable[str] = ()) -> Att
         raise ConnectomeFormatError(path, error.getMessage(), remedy, line=error.getLineNumber()) from error
     except DefusedXmlException as error:
         problem = f"{type(error).__name__}: entities and external references are not read"
-        raise ConnectomeFormatError(path, problem, "write the text itself", line=handler.line) from error
+        raise ConnectomeFormatError(path, problem, "write the text itself in their place", line=handler.line) from error
     except (LookupError, ValueError) as error:
         if isinstance(error, ConnectomeFormatError):
             raise
@@ -56,18 +56,18 @@ def parse_graphml(path: Path, max_bytes: int, wanted: Iterable[str] = ()) -> Att
 
 
 class _Parser(DefusedExpatParser):
-    """Allows a document type, which old GraphML names, but neither fetches it nor allows it to declare anything."""
+    """Accepts the document type of old GraphML, but neither fetches it nor lets it declare anything."""
 
     def defused_external_entity_ref_handler(
         self, context: str | None, base: str | None, sysid: str | None, pubid: str | None
     ) -> int:
         if context is None:
-            return 1  # the document type itself; 1 means go on
+            return 1  # the document type itself; 1 means continue
         return int(super().defused_external_entity_ref_handler(context, base, sysid, pubid))
 
 
 class _Handler(ContentHandler):
-    """Collects rows of attributes as the elements go by."""
+    """Collects the attributes of each element as a row."""
 
     def __init__(self, path: Path, wanted: Iterable[str]) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class _Handler(ContentHandler):
         self._wanted = _KNOWN | frozenset(wanted)
         self._locator: Locator | None = None
         self._open: list[str] = []
-        self._keys: dict[str, tuple[str, str]] = {}  # id -> what it is for, attribute name
+        self._keys: dict[str, tuple[str, str]] = {}  # id -> (graph, node, edge or all; attribute name)
         self._defaults: dict[str, dict[str, str]] = {domain: {} for domain in _DOMAINS}
         self._key = ""
         self._text: list[str] | None = None
@@ -89,7 +89,7 @@ class _Handler(ContentHandler):
 
     @property
     def line(self) -> int | None:
-        """Where the parser stands."""
+        """The line that the parser has reached."""
         return self._locator.getLineNumber() if self._locator is not None else None
 
     def setDocumentLocator(self, locator: Locator) -> None:  # noqa: N802
@@ -102,7 +102,7 @@ class _Handler(ContentHandler):
         if len(self._open) >= _MAX_DEPTH:
             self._refuse(f"elements nested deeper than {_MAX_DEPTH}", _EXPORT)
         self._open.append(element)
-        if "data" not in self._open[:-1]:  # drawing programs keep elements of their own inside data
+        if "data" not in self._open[:-1]:  # drawing programs write further elements inside data
             start: Callable[[AttributesImpl], None] | None = getattr(self, f"_start_{element}", None)
             if start is not None:
                 start(attrs)
@@ -145,14 +145,14 @@ class _Handler(ContentHandler):
             self._refuse("a second or nested graph", "write one graph per file")
         default = attrs.get("edgedefault", "directed")
         if default not in ("directed", "undirected"):
-            self._refuse(f"edgedefault {default!r}", "say directed or undirected")
+            self._refuse(f"edgedefault {default!r}", "write directed or undirected")
         self._directed = default == "directed"
         self._append("graph")
 
     def _start_node(self, attrs: AttributesImpl) -> None:
         identifier = self._required(attrs, "node", "id")
         if identifier in self._position:
-            self._refuse(f"node {identifier!r} stands twice", "give every neuron one node")
+            self._refuse(f"node {identifier!r} appears twice", "write one node per neuron")
         self._position[identifier] = len(self._position)
         self._append("node")
 
@@ -165,7 +165,7 @@ class _Handler(ContentHandler):
         self._refuse("a hyperedge", "write it as edges between pairs of neurons")
 
     def table(self) -> AttributeTable:
-        """All that was read, as columns; edges are checked here, because they may stand before their nodes."""
+        """Everything that was read, as columns; edges are checked here, because they may come before their nodes."""
         if not self._graphs:
             raise ConnectomeFormatError(self._path, "no <graph> in it", _EXPORT)
         pre, post = [], []

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elegans_gnn.connectome._attributes import AttributeTable, columns_of, connectome_columns, graph_refusal
-from elegans_gnn.connectome._core import Connectome
+from elegans_gnn.connectome import _attributes
+from elegans_gnn.connectome._attributes import AttributeTable, attributes_of, graph_refusal
+from elegans_gnn.connectome._columns import Columns
 from elegans_gnn.connectome._select import check_simple
 from elegans_gnn.errors import invalid, require
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import igraph
 
 
-def to_igraph(connectome: Connectome, *, directed: bool = True) -> igraph.Graph:
+def to_igraph(connectome: Columns, *, directed: bool = True) -> igraph.Graph:
     """The connectome as an igraph graph whose vertex ids are the neuron indices.
 
     Vertices carry ``name``, ``role``, ``class``, ``side``, ``transmitter``, ``sex`` and ``visit_rank``; edges, in the
@@ -27,7 +27,7 @@ def to_igraph(connectome: Connectome, *, directed: bool = True) -> igraph.Graph:
         directed: False makes each gap junction one undirected edge, and is refused with other kinds.
     """
     check_simple(connectome, parallel=True, directed=directed)
-    nodes, edges = columns_of(connectome)
+    nodes, edges = attributes_of(connectome)
     rows = np.flatnonzero((connectome.pre <= connectome.post) | directed).tolist()
     graph: igraph.Graph = require("igraph").Graph(
         n=connectome.num_neurons,
@@ -41,18 +41,8 @@ def to_igraph(connectome: Connectome, *, directed: bool = True) -> igraph.Graph:
     return graph
 
 
-def from_igraph(
-    graph: igraph.Graph,
-    *,
-    name: str | None = None,
-    attributes: Mapping[str, str | None] | None = None,
-    kind: str | None = None,
-    parallel: str = "refuse",
-) -> Connectome:
-    """A connectome from any igraph graph; attributes, arguments and errors as in :func:`from_networkx`.
-
-    A vertex without ``name`` or ``label`` is called by its number.
-    """
+def read_columns(graph: igraph.Graph, *, name: str | None = None, **options: Any) -> dict[str, Any]:
+    """The arguments of :meth:`Connectome.from_edges`; arguments and errors as in :func:`from_igraph`."""
     if not isinstance(graph, require("igraph").Graph):
         raise invalid("graph", "an igraph Graph", type(graph).__name__, "convert it to one")
     ends = graph.get_edgelist()
@@ -71,5 +61,4 @@ def from_igraph(
         title=title,
         source=str(graph["source"] if "source" in known else ""),
     )
-    columns = connectome_columns(table, name=name, attributes=attributes, kind=kind, parallel=parallel)
-    return Connectome.from_edges(**columns)
+    return _attributes.read_columns(table, name=name, **options)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from elegans_gnn.connectome._attributes import AttributeTable, columns_of, connectome_columns, graph_refusal
-from elegans_gnn.connectome._core import Connectome
+from elegans_gnn.connectome import _attributes
+from elegans_gnn.connectome._attributes import AttributeTable, attributes_of, graph_refusal
+from elegans_gnn.connectome._columns import Columns
 from elegans_gnn.connectome._select import check_simple
 from elegans_gnn.errors import invalid
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 
-def to_networkx(connectome: Connectome, create_using: type[nx.Graph] | None = None) -> nx.Graph:
+def to_networkx(connectome: Columns, create_using: type[nx.Graph] | None = None) -> nx.Graph:
     """The connectome as a NetworkX graph whose nodes are the neuron names, in the order of the neuron axis.
 
     Nodes carry ``role``, ``class``, ``side``, ``transmitter``, ``sex`` and ``visit_rank``; edges ``kind``, ``count``
@@ -33,7 +33,7 @@ def to_networkx(connectome: Connectome, create_using: type[nx.Graph] | None = No
     graph = (nx.MultiDiGraph if create_using is None else create_using)()
     check_simple(connectome, parallel=graph.is_multigraph(), directed=graph.is_directed())
     graph.graph.update(name=connectome.name, source=connectome.source)
-    nodes, edges = columns_of(connectome)
+    nodes, edges = attributes_of(connectome)
     names = connectome.names.tolist()
     for row, label in enumerate(names):
         graph.add_node(label, **{attribute: column[row] for attribute, column in nodes.items()})
@@ -46,32 +46,8 @@ def to_networkx(connectome: Connectome, create_using: type[nx.Graph] | None = No
     return graph
 
 
-def from_networkx(
-    graph: nx.Graph,
-    *,
-    name: str | None = None,
-    attributes: Mapping[str, str | None] | None = None,
-    kind: str | None = None,
-    parallel: str = "refuse",
-) -> Connectome:
-    """A connectome from any NetworkX graph; the order of its nodes becomes the neuron axis.
-
-    A neuron is called what its attribute ``name``, else ``label`` says, where every node has one, else as its node.
-    Of the attributes, those that :func:`to_networkx` writes are read and all others passed over; ``weight`` becomes
-    the connectome's weights, ``count`` its counts (1 where no edge has one). Graphs with the attributes of the
-    published Elegans-AI file (``cell_name``, ``synapse_type``, ``weight`` as a number of synapses) are understood too.
-
-    Args:
-        graph: Graph, DiGraph, MultiGraph or MultiDiGraph. An undirected edge becomes an entry in each direction.
-        name: title of the result; the graph's own if not given.
-        attributes: which of the graph's attributes fills one of ours, such as ``{"weight": "strength"}``;
-            ``{"role": None}`` leaves one out.
-        kind: the kind of edges that name none; by default ``chemical``, and ``gap`` for undirected edges.
-        parallel: ``"refuse"`` or ``"sum"`` several edges of one kind between the same two neurons.
-
-    Raises:
-        ValueError: an attribute has a value that its column cannot take; the message says where.
-    """
+def read_columns(graph: nx.Graph, *, name: str | None = None, **options: Any) -> dict[str, Any]:
+    """The arguments of :meth:`Connectome.from_edges`; arguments and errors as in :func:`from_networkx`."""
     if not hasattr(graph, "adjacency") or not hasattr(graph, "graph"):
         raise invalid("graph", "a NetworkX graph", type(graph).__name__, "convert it to one")
     position = {node: row for row, node in enumerate(graph.nodes)}
@@ -90,8 +66,7 @@ def from_networkx(
         title=title,
         source=str(graph.graph.get("source", "")),
     )
-    columns = connectome_columns(table, name=name, attributes=attributes, kind=kind, parallel=parallel)
-    return Connectome.from_edges(**columns)
+    return _attributes.read_columns(table, name=name, **options)
 
 
 def _columns(rows: list[dict[Any, Any]]) -> dict[str, list[Any]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elegans_gnn.connectome._core import Connectome
-from elegans_gnn.connectome._validate import ROLES
+from elegans_gnn.connectome._columns import ENTRY_COLUMNS, NEURON_COLUMNS, Columns
+from elegans_gnn.connectome._values import ROLES
 from elegans_gnn.errors import invalid
 
 if TYPE_CHECKING:
@@ -16,26 +15,18 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data, HeteroData
 
 NEURON = "neuron"
-# Text columns travel as lists of str, under these names.
-_TEXT = {
-    "names": "names",
-    "neuron_class": "classes",
-    "side": "sides",
-    "transmitter": "transmitters",
-    "sex": "sexes",
-}
 
 
-def to_pyg(connectome: Connectome, *, dtype: torch.dtype | None = None) -> Data:
+def to_pyg(connectome: Columns, *, dtype: torch.dtype | None = None) -> Data:
     """The connectome as PyG `Data`, edges in the connectome's order.
 
-    ``edge_index`` [2, E]; ``edge_kind`` [E], positions in the list ``kind_names``; ``edge_count`` [E]; where the
+    ``edge_index`` [2, E]; ``edge_kind`` [E], positions in the list ``kind_names``; ``edge_count`` [E]; if the
     connectome has weights, ``edge_weight`` [E]; ``role`` [N], positions in ``elegans_gnn.connectome.ROLES``;
     ``visit_rank`` [N]; ``names``, ``neuron_class``, ``side``, ``transmitter``, ``sex``: lists of N str.
 
     Args:
         connectome: the graph to convert.
-        dtype: of ``edge_weight``; float64 by default, which is exact. Layers in single precision want float32.
+        dtype: of ``edge_weight``; by default float64, which is exact. Layers in single precision need float32.
     """
     from torch_geometric.data import Data
 
@@ -51,10 +42,10 @@ def to_pyg(connectome: Connectome, *, dtype: torch.dtype | None = None) -> Data:
     )
 
 
-def to_pyg_hetero(connectome: Connectome, *, dtype: torch.dtype | None = None) -> HeteroData:
+def to_pyg_hetero(connectome: Columns, *, dtype: torch.dtype | None = None) -> HeteroData:
     """The connectome as PyG `HeteroData`: node type ``neuron``, edge type ``(neuron, kind, neuron)`` for each kind.
 
-    Stores hold what :func:`to_pyg` puts into its `Data`.
+    The stores have the entries of the `Data` of :func:`to_pyg`.
     """
     from torch_geometric.data import HeteroData
 
@@ -67,20 +58,8 @@ def to_pyg_hetero(connectome: Connectome, *, dtype: torch.dtype | None = None) -
     return data
 
 
-def from_pyg(data: Data | HeteroData, *, name: str | None = None, kind: str = "chemical") -> Connectome:
-    """A connectome from PyG `Data` or `HeteroData`, of :func:`to_pyg`, :func:`to_pyg_hetero` or anybody else's.
-
-    Neurons without ``names`` are called ``"0"``, ``"1"``, ...; roles default to unknown. ``edge_weight``, else a
-    one-column ``edge_attr``, becomes the weights; ``edge_count`` the counts (1 without).
-
-    Args:
-        data: one node type; in `HeteroData` the relation names become the kinds.
-        name: title of the result; ``data.title`` if not given.
-        kind: the kind of edges in a `Data` without ``edge_kind``.
-
-    Raises:
-        ValueError: several node types, parallel edges of one kind, or values that a connectome cannot hold.
-    """
+def read_columns(data: Data | HeteroData, *, name: str | None = None, kind: str = "chemical") -> dict[str, Any]:
+    """The arguments of :meth:`Connectome.from_edges`; arguments and errors as in :func:`from_pyg`."""
     from torch_geometric.data import Data, HeteroData
 
     if isinstance(data, HeteroData):
@@ -94,27 +73,24 @@ def from_pyg(data: Data | HeteroData, *, name: str | None = None, kind: str = "c
         raise invalid("data", "of known size", "no num_nodes", "set data.num_nodes")
     parts = [_entries_of(store, kinds) for kinds, store in entries]
     merged: dict[str, Any] = {}
-    for key in ("pre", "post", "kinds", "counts", "weights"):
+    for key in (column.field for column in ENTRY_COLUMNS):
         given = [part[key] for part in parts if part[key] is not None]
         if given and len(given) < len(parts):
             raise invalid(f"edge {key}", "given for every edge type or for none", "some", "fill the others in")
-        merged[key] = np.concatenate(given) if given else None
+        if given:
+            merged[key] = np.concatenate(given)
     if not parts:
-        merged |= {"pre": np.empty(0, dtype=np.int64), "post": np.empty(0, dtype=np.int64), "kinds": kind}
-    counts = merged.pop("counts")
-    columns = {column: nodes[key] for key, column in _TEXT.items() if key in nodes}
-    if "visit_rank" in nodes:
-        columns["visit_rank"] = nodes["visit_rank"].numpy(force=True)
-    title = name if name is not None else _value(data, "title", "")
-    return Connectome.from_edges(
-        title,
-        columns.pop("names", [str(row) for row in range(size)]),
-        roles=_roles_of(nodes),
-        counts=1 if counts is None else counts,
-        source=_value(data, "source", ""),
-        **merged,
+        merged = {"pre": np.empty(0, dtype=np.int64), "post": np.empty(0, dtype=np.int64)}
+    columns = {column.field: _plain(nodes[column.pyg]) for column in NEURON_COLUMNS if column.pyg in nodes}
+    if "roles" in columns:
+        columns["roles"] = _roles(columns["roles"])
+    return {
+        "name": name if name is not None else _value(data, "title", ""),
+        "source": _value(data, "source", ""),
+        "names": [str(row) for row in range(size)],
         **columns,
-    )
+        **merged,
+    }
 
 
 def _value(store: Any, key: str, default: Any = None) -> Any:
@@ -130,17 +106,23 @@ def _tensor(values: Any) -> torch.Tensor:
     return torch.from_numpy(np.array(values))
 
 
-def _neuron_values(connectome: Connectome) -> dict[str, Any]:
-    roles = [ROLES.index(role) for role in connectome.roles.tolist()]
-    return {
-        "num_nodes": connectome.num_neurons,
-        "role": _tensor(np.array(roles, dtype=np.int64)),
-        "visit_rank": _tensor(connectome.visit_rank),
-        **{key: getattr(connectome, column).tolist() for key, column in _TEXT.items()},
-    }
+def _plain(values: Any) -> Any:
+    """A tensor as an array; a list as it is."""
+    return values.numpy(force=True) if hasattr(values, "numpy") else values
 
 
-def _entry_tensors(connectome: Connectome, entries: Any, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
+def _neuron_values(connectome: Columns) -> dict[str, Any]:
+    """What the stores hold: numbers as tensors, text as lists, roles as their positions in ROLES."""
+    values: dict[str, Any] = {"num_nodes": connectome.num_neurons}
+    for column in NEURON_COLUMNS:
+        array = getattr(connectome, column.field)
+        if column.field == "roles":
+            array = np.array([ROLES.index(role) for role in array.tolist()], dtype=np.int64)
+        values[column.pyg] = array.tolist() if array.dtype.kind == "U" else _tensor(array)
+    return values
+
+
+def _entry_tensors(connectome: Columns, entries: Any, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
     values = {
         "edge_index": _tensor(connectome.edge_index[:, entries]),
         "edge_count": _tensor(connectome.counts[entries]),
@@ -180,13 +162,10 @@ def _entries_of(store: Any, kinds: Any) -> dict[str, Any]:
     }
 
 
-def _roles_of(nodes: Mapping[str, Any]) -> Any:
-    if "role" not in nodes:
-        return "unknown"
-    role = nodes["role"]
-    if isinstance(role, list):
-        return role
-    codes = role.numpy(force=True)
-    if codes.size and (codes.min() < 0 or codes.max() >= len(ROLES)):
-        raise invalid("role", f"positions in {ROLES}", int(codes.max()), "code the roles as elegans_gnn does")
-    return np.array(ROLES)[codes]
+def _roles(given: Any) -> Any:
+    """Names of roles from names or from positions in ROLES."""
+    if isinstance(given, list):
+        return given
+    if given.size and (given.min() < 0 or given.max() >= len(ROLES)):
+        raise invalid("role", f"positions in {ROLES}", int(given.max()), "code the roles as elegans_gnn does")
+    return np.array(ROLES)[given]

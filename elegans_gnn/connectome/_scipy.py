@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elegans_gnn.connectome._attributes import NODE_ATTRIBUTES
-from elegans_gnn.connectome._core import Connectome
+from elegans_gnn.connectome import _select
+from elegans_gnn.connectome._columns import Columns, in_order, neuron_columns
 from elegans_gnn.errors import invalid, unknown_name
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _VALUES = ("count", "weight")
 
 
-def to_scipy(connectome: Connectome, *, kind: str | None = None, values: str = "count") -> csr_array:
+def to_scipy(connectome: Columns, *, kind: str | None = None, values: str = "count") -> csr_array:
     """The adjacency matrix [N, N]: entry [u, v] is the count (int64) or weight (float64) of the synapse u -> v.
 
     Entries of count or weight 0 are stored like all others.
@@ -32,43 +32,26 @@ def to_scipy(connectome: Connectome, *, kind: str | None = None, values: str = "
         ValueError: no such kind, or the connectome has no weights.
     """
     if kind is None:
-        return _matrix(connectome.merged(), values)
-    return _matrix(connectome.select(kinds=kind), values)
+        return _matrix(_select.merged(connectome), values)
+    return _matrix(_select.select(connectome, kinds=kind), values)
 
 
-def to_scipy_by_kind(connectome: Connectome, *, values: str = "count") -> dict[str, csr_array]:
+def to_scipy_by_kind(connectome: Columns, *, values: str = "count") -> dict[str, csr_array]:
     """One adjacency matrix per kind of synapse; :func:`from_scipy` reads them back."""
     return {kind: to_scipy(connectome, kind=kind, values=values) for kind in connectome.kind_names}
 
 
-def from_scipy(
+def read_columns(
     counts: Any,
     *,
     weights: Any = None,
     kind: str = "chemical",
-    like: Connectome | None = None,
+    like: Columns | None = None,
     names: Sequence[str] | NDArray[np.str_] | None = None,
     name: str | None = None,
     **columns: Any,
-) -> Connectome:
-    """A connectome from adjacency matrices [N, N] (any SciPy sparse format, or dense), rows presynaptic.
-
-    Every stored entry of a sparse matrix becomes a synapse entry, explicit zeros too; of a dense one every non-zero.
-
-    Args:
-        counts: a matrix of integers, or ``{kind: matrix}``. A matrix of measured strengths (floats that are no
-            integers) goes to ``weights``, with ``counts=None``.
-        weights: like ``counts``, with the same entries, or alone; counts are then 1.
-        kind: the kind of a single matrix.
-        like: take name, neuron names, roles, classes and visit ranks from this connectome.
-        names: [N] neuron names; ``"0"``, ``"1"``, ... if neither is given.
-        name: title of the result.
-        columns: further columns of :class:`Connectome` (roles, classes, ..., visit_rank, source).
-
-    Raises:
-        ValueError: matrices of unequal or non-square shape, counts that are no integers >= 0, weights that are not
-            finite, or counts and weights with different entries.
-    """
+) -> dict[str, Any]:
+    """The arguments of :meth:`Connectome.from_edges`; arguments and errors as in :func:`from_scipy`."""
     if counts is None and weights is None:
         raise invalid("counts", "a matrix or {kind: matrix}", None, "give counts, weights or both")
     known_size = len(names) if names is not None else like.num_neurons if like is not None else 0
@@ -77,25 +60,25 @@ def from_scipy(
         for argument, value in (("counts", counts), ("weights", weights))
     }
     first = next(table for table in given.values() if table is not None)
-    size, pre, post, kinds, _ = first
-    entries: dict[str, Any] = {}
+    size, entries = first
     for argument, table in given.items():
         if table is None:
             continue
-        if table[0] != size or not all(np.array_equal(a, b) for a, b in zip(table[1:4], first[1:4], strict=True)):
+        same = [np.array_equal(table[1][key], entries[key]) for key in ("pre", "post", "kinds")]
+        if table[0] != size or not all(same):
             raise invalid("weights", "a matrix with the entries of counts", "other entries", "store zeros explicitly")
-        entries[argument] = table[4]
-    if like is not None:
-        columns = {column: getattr(like, column) for column in ("source", *NODE_ATTRIBUTES.values())} | columns
-        names = like.names if names is None else names
-        name = like.name if name is None else name
-    labels = [str(row) for row in range(size)] if names is None else names
+        entries[argument] = table[1]["values"]
+    del entries["values"]
+    known = {} if like is None else {"name": like.name, "source": like.source, **neuron_columns(like)}
+    chosen = {"name": name, "names": names}
+    columns = known | {key: value for key, value in chosen.items() if value is not None} | columns
+    labels = columns.setdefault("names", [str(row) for row in range(size)])
     if len(labels) != size:
         raise invalid("names", f"of length {size} (the side of the matrix)", len(labels), "name every row")
-    return Connectome.from_edges(name or "", labels, pre, post, kinds=kinds, **entries, **columns)
+    return {"name": "", **entries, **columns}
 
 
-def _matrix(connectome: Connectome, values: str) -> csr_array:
+def _matrix(connectome: Columns, values: str) -> csr_array:
     from scipy.sparse import csr_array
 
     if values not in _VALUES:
@@ -109,8 +92,8 @@ def _matrix(connectome: Connectome, values: str) -> csr_array:
     return csr_array((data.copy(), connectome.post.copy(), rowptr), shape=(size, size))
 
 
-def _entries(argument: str, value: Any, kind: str, known_size: int) -> tuple[int, Any, Any, Any, Any]:
-    """Size, pre, post, kind and value of every stored entry, sorted by (pre, post, kind)."""
+def _entries(argument: str, value: Any, kind: str, known_size: int) -> tuple[int, dict[str, Any]]:
+    """The size, and the columns and `values` of every stored entry in canonical order."""
     from scipy.sparse import coo_array
 
     by_kind = value if isinstance(value, Mapping) else {kind: value}
@@ -126,6 +109,5 @@ def _entries(argument: str, value: Any, kind: str, known_size: int) -> tuple[int
         parts.append((coo.row.astype(np.int64), coo.col.astype(np.int64), np.full(coo.nnz, label), coo.data))
     if len(sizes) != 1:
         raise invalid(argument, "matrices of one size", sorted(sizes), "give every kind all neurons")
-    pre, post, kinds, data = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.lexsort((kinds, post, pre))
-    return sizes.pop(), pre[order], post[order], kinds[order], data[order]
+    columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return sizes.pop(), in_order(dict(zip(("pre", "post", "kinds", "values"), columns, strict=True)))

@@ -1,61 +1,121 @@
-"""Parts and rearrangements of a connectome: subset, select, merge, relabel."""
+"""Neurons by role, name, index or mask; parts and rearrangements of a connectome: subset, select, merge, relabel."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elegans_gnn.connectome._validate import GAP, ROLES
+from elegans_gnn.connectome._columns import (
+    Columns,
+    Graph,
+    entry_columns,
+    in_order,
+    named_rows,
+    neuron_columns,
+    summed,
+    take,
+)
+from elegans_gnn.connectome._values import GAP, MERGED, ROLES, plain_name
 from elegans_gnn.errors import invalid, unknown_name
 
-if TYPE_CHECKING:
-    from elegans_gnn.connectome._core import Connectome
-
-MERGED = "merged"
-NEURON_COLUMNS = ("names", "roles", "classes", "sides", "transmitters", "sexes")
+Neurons = str | Iterable[str] | Iterable[int] | NDArray[Any]
 _COMPONENTS = ("weak", "strong")
 
 
-def subset(graph: Connectome, neurons: NDArray[Any]) -> Connectome:
+def select_neurons(connectome: Columns, neurons: Neurons, argument: str) -> NDArray[np.int64]:
+    """Indices of the neurons that an argument such as ``inputs=`` selects.
+
+    Args:
+        connectome: the graph.
+        neurons: a role (``"sensory"``), a name (``"DD6"``, or ``"DD06"`` where no neuron has that very name), several
+            names as a list or separated by commas (``"AVAL,AVAR"``), indices, or a mask [N].
+        argument: the name of the argument in error messages.
+
+    Returns:
+        The indices: of a role or a mask ascending, otherwise in the order given.
+
+    Raises:
+        ValueError: no neuron, a neuron twice, an unknown name, or an index out of range.
+    """
+    if isinstance(neurons, str):
+        index = _rows_of_text(connectome, neurons, argument)
+    else:
+        listed = isinstance(neurons, Iterable) and not hasattr(neurons, "__array__")
+        given = np.asarray(list(neurons) if listed else neurons)
+        if given.ndim != 1:
+            remedy = "pass several neurons as one list"
+            raise invalid(argument, "a role, a name, names, indices or a mask", f"{neurons!r:.80}", remedy)
+        if given.dtype.kind == "U":
+            index = named_rows(connectome, given.tolist(), argument)
+        else:
+            index = _rows(connectome, given, argument, "names, indices or a mask", "pass one of these")
+    if not len(index):
+        shown = f"{neurons!r}: none" if isinstance(neurons, str | list | tuple) else "none"
+        present = [role for role in ROLES if (connectome.roles == role).any()]
+        raise invalid(argument, "at least one neuron", shown, f"the roles present are {', '.join(present) or 'none'}")
+    unique, times = np.unique(index, return_counts=True)
+    if len(unique) != len(index):
+        twice = connectome.names[unique[times > 1][0]]
+        raise invalid(argument, "each neuron once", f"{twice} {times.max()} times", "drop the repetition")
+    return index
+
+
+def _rows_of_text(connectome: Columns, text: str, argument: str) -> NDArray[np.int64]:
+    """A role, else a name, else names separated by commas."""
+    if text in ROLES:
+        return connectome.role_index(text)
+    names = set(connectome.names.tolist())
+    if text in names or plain_name(text) in names:
+        return named_rows(connectome, text, argument)
+    if "," in text:
+        return named_rows(connectome, [part.strip() for part in text.split(",")], argument)
+    present = [role for role in ROLES if (connectome.roles == role).any()]
+    raise unknown_name(argument, text, (*present, "the name of a neuron"))
+
+
+def _rows(connectome: Columns, neurons: NDArray[Any], argument: str, expected: str, remedy: str) -> NDArray[np.int64]:
+    """Indices from indices or a mask."""
+    size = connectome.num_neurons
+    if not neurons.size and neurons.dtype != bool:
+        return np.empty(0, dtype=np.int64)
+    if neurons.dtype.kind not in "biu":
+        raise invalid(argument, expected, f"dtype {neurons.dtype}", remedy)
+    if neurons.dtype == bool:
+        if neurons.shape != (size,):
+            raise invalid(argument, f"a mask of shape [{size}]", list(neurons.shape), "give one value per neuron")
+        return np.flatnonzero(neurons)
+    if neurons.min() < 0 or neurons.max() >= size:
+        outside = neurons[(neurons < 0) | (neurons >= size)].tolist()
+        raise invalid(argument, f"indices in 0..{size - 1}", outside[:5], "use connectome.index(names)")
+    return neurons.reshape(-1).astype(np.int64)
+
+
+def subset(graph: Graph, neurons: NDArray[Any]) -> Graph:
+    """The induced graph on some neurons, indices or a mask [N]."""
+    remedy = "use connectome.index(names) or select(names=...)"
     keep = np.zeros(graph.num_neurons, dtype=bool)
-    if neurons.size and neurons.dtype.kind not in "biu":
-        got = f"dtype {neurons.dtype}"
-        raise invalid("neurons", "indices or a mask", got, "use connectome.index(names) or select(names=...)")
-    if neurons.dtype == bool and neurons.shape != keep.shape:
-        raise invalid(
-            "neurons", f"a mask of shape {list(keep.shape)}", list(neurons.shape), "give one value per neuron"
-        )
-    if neurons.dtype != bool and neurons.size and not (neurons.min() >= 0 and neurons.max() < graph.num_neurons):
-        raise invalid(
-            "neurons", f"indices in 0..{graph.num_neurons - 1}", neurons.tolist(), "use connectome.index(names)"
-        )
-    keep[neurons if neurons.size else np.empty(0, dtype=np.int64)] = True
+    keep[_rows(graph, neurons, "neurons", "indices or a mask", remedy)] = True
     new_index = np.cumsum(keep) - 1
-    entries = keep[graph.pre] & keep[graph.post]
+    entries = take(entry_columns(graph), keep[graph.pre] & keep[graph.post])
+    entries |= {"pre": new_index[entries["pre"]], "post": new_index[entries["post"]]}
     # A rank among the kept ones: argsort of argsort closes the gaps and keeps the order.
     rank = np.argsort(np.argsort(graph.visit_rank[keep], kind="stable"), kind="stable")
-    return replace(
-        graph,
-        pre=new_index[graph.pre[entries]],
-        post=new_index[graph.post[entries]],
-        visit_rank=rank,
-        **{column: getattr(graph, column)[keep] for column in NEURON_COLUMNS},
-        **_entry_columns(graph, entries),
-    )
+    return replace(graph, **take(neuron_columns(graph), keep) | {"visit_rank": rank} | entries)
 
 
 def select(
-    graph: Connectome,
+    graph: Graph,
     *,
-    roles: str | Iterable[str] | None,
-    kinds: str | Iterable[str] | None,
-    names: Iterable[str] | None,
-    component: str | None,
-) -> Connectome:
+    roles: str | Iterable[str] | None = None,
+    kinds: str | Iterable[str] | None = None,
+    names: Iterable[str] | None = None,
+    component: str | None = None,
+) -> Graph:
+    """See :meth:`Connectome.select`."""
     keep = np.ones(graph.num_neurons, dtype=bool)
     if roles is not None:
         keep &= np.isin(graph.roles, _known("roles", roles, ROLES))
@@ -64,11 +124,11 @@ def select(
     part = graph if keep.all() else subset(graph, keep)
     if kinds is not None:
         entries = np.isin(part.kinds, _known("kinds", kinds, graph.kind_names))
-        part = replace(part, pre=part.pre[entries], post=part.post[entries], **_entry_columns(part, entries))
+        part = replace(part, **take(entry_columns(part), entries))
     return part if component is None else _largest_component(part, component)
 
 
-def _largest_component(graph: Connectome, connection: str) -> Connectome:
+def _largest_component(graph: Graph, connection: str) -> Graph:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -82,20 +142,14 @@ def _largest_component(graph: Connectome, connection: str) -> Connectome:
     return subset(graph, label == np.bincount(label).argmax())
 
 
-def merged(graph: Connectome) -> Connectome:
-    size = graph.num_neurons
-    pair, group = np.unique(graph.pre * size + graph.post, return_inverse=True)
-    counts = np.zeros(len(pair), dtype=np.int64)
-    np.add.at(counts, group, graph.counts)
-    weights = None
-    if graph.weights is not None:
-        weights = np.zeros(len(pair))
-        np.add.at(weights, group, graph.weights)
-    kinds = np.full(len(pair), MERGED)
-    return replace(graph, pre=pair // size, post=pair % size, kinds=kinds, counts=counts, weights=weights)
+def merged(graph: Graph) -> Graph:
+    """One entry per ordered pair of neurons: counts and weights of all kinds added up."""
+    total = summed(entry_columns(graph) | {"kinds": np.zeros(graph.num_edges, dtype=np.int64)})  # one kind for all
+    return replace(graph, **total | {"kinds": np.full(len(total["pre"]), MERGED)})
 
 
-def relabel(graph: Connectome, order: NDArray[Any]) -> Connectome:
+def relabel(graph: Graph, order: NDArray[Any]) -> Graph:
+    """The graph whose neuron i is neuron ``order[i]`` of this one."""
     size = graph.num_neurons
     if not np.array_equal(np.sort(order), np.arange(size)):
         raise invalid(
@@ -103,21 +157,21 @@ def relabel(graph: Connectome, order: NDArray[Any]) -> Connectome:
         )
     new_index = np.empty(size, dtype=np.int64)
     new_index[order] = np.arange(size)
-    pre, post = new_index[graph.pre], new_index[graph.post]
-    entries = np.lexsort((graph.kinds, post, pre))
-    return replace(
-        graph,
-        pre=pre[entries],
-        post=post[entries],
-        visit_rank=graph.visit_rank[order],
-        **{column: getattr(graph, column)[order] for column in NEURON_COLUMNS},
-        **_entry_columns(graph, entries),
-    )
+    entries = entry_columns(graph) | {"pre": new_index[graph.pre], "post": new_index[graph.post]}
+    return replace(graph, **take(neuron_columns(graph), order) | in_order(entries))
 
 
-def _entry_columns(graph: Connectome, entries: NDArray[Any]) -> dict[str, Any]:
-    weights = None if graph.weights is None else graph.weights[entries]
-    return {"kinds": graph.kinds[entries], "counts": graph.counts[entries], "weights": weights}
+def check_simple(graph: Columns, *, parallel: bool, directed: bool) -> None:
+    """Refuse what a graph type cannot hold: several kinds between two neurons, or a direction."""
+    if not directed and not (graph.kinds == GAP).all():
+        got = ", ".join(kind for kind in dict.fromkeys(graph.kinds.tolist()) if kind != GAP)
+        remedy = "select(kinds='gap'), or use a directed graph"
+        raise invalid("an undirected graph", "made of gap junctions", got, remedy)
+    same_pair = (np.diff(graph.pre) == 0) & (np.diff(graph.post) == 0)
+    if not parallel and same_pair.any():
+        got = f"{int(same_pair.sum())} with several kinds"
+        remedy = "use a multigraph, connectome.merged() or connectome.select(kinds=...)"
+        raise invalid("ordered pairs", "of one kind each in a simple graph", got, remedy)
 
 
 def _known(argument: str, wanted: str | Iterable[str], known: Iterable[str]) -> list[str]:
@@ -126,18 +180,3 @@ def _known(argument: str, wanted: str | Iterable[str], known: Iterable[str]) -> 
         if item not in known:
             raise unknown_name(argument, item, known)
     return chosen
-
-
-def check_simple(graph: Connectome, *, parallel: bool, directed: bool) -> None:
-    """Refuse what a graph type cannot hold: several kinds between two neurons, or a direction."""
-    if not directed and not np.array_equal(graph.kinds, np.full(graph.num_edges, GAP)):
-        got = ", ".join(kind for kind in dict.fromkeys(graph.kinds.tolist()) if kind != GAP)
-        raise invalid(
-            "an undirected graph", "made of gap junctions", got, "select(kinds='gap'), or use a directed graph"
-        )
-    pair = graph.pre * graph.num_neurons + graph.post
-    if not parallel and len(np.unique(pair)) < len(pair):
-        both = int((np.diff(pair) == 0).sum())
-        got = f"{both} with several kinds"
-        remedy = "use a multigraph, connectome.merged() or connectome.select(kinds=...)"
-        raise invalid("ordered pairs", "of one kind each in a simple graph", got, remedy)

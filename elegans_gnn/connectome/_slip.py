@@ -1,50 +1,21 @@
-"""Label slips: a run of names that stands a few rows off against the wiring, as after a row lost in a spreadsheet."""
+"""Label slips: a run of names that is shifted by a few rows against the wiring, as after a row lost in a table."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elegans_gnn.connectome._core import Connectome
-
-if TYPE_CHECKING:
-    from elegans_gnn.connectome._diff import ConnectomeDiff
+from elegans_gnn.connectome._columns import Columns, Graph, entry_columns, in_order
 
 _SHIFTS = (1, -1, 2, -2, 3, -3)
 _MOST_NEURONS = 2000  # the search looks at every run of rows, N^2 of them
 _LEAST_GAIN = 5
 
 
-@dataclass(frozen=True)
-class LabelSlip:
-    """What a shift of names against the wiring would explain.
-
-    Attributes:
-        first, last: names at the ends of the run, in the row order of the graph that slipped.
-        neurons: length of the run.
-        shift: row i of the run carries the wiring of the name `shift` rows further on (the run taken as a ring).
-        common_before, common_after: entries that both graphs have, as labelled and with the slip undone.
-        roles_misplaced: neurons of the run whose label gives their wiring another role.
-        repaired: the graph with the slip undone.
-        after: its comparison with the other graph.
-    """
-
-    first: str
-    last: str
-    neurons: int
-    shift: int
-    common_before: int
-    common_after: int
-    roles_misplaced: int
-    repaired: Connectome
-    after: ConnectomeDiff
-
-
 def find_slip(
-    graph: Connectome,
+    graph: Columns,
     to_other: NDArray[np.int64],
     kind_code: NDArray[np.int64],
     other_keys: NDArray[np.int64],
@@ -52,20 +23,20 @@ def find_slip(
 ) -> tuple[NDArray[np.int64], int, int, int] | None:
     """The run of rows and the shift that explain most of the entries missing from the other graph.
 
-    Every run [start, stop) is scored at once: an entry counts if the other graph has it with those of its two ends
-    that lie in the run shifted. In the plane of (start, stop) each case is a rectangle, so the scores of all runs are
-    a 2-D cumulative sum.
+    All runs [start, stop) are scored at once. The ends of an entry that lie in the run are shifted, and the entry
+    counts if the other graph then has it. In the plane of (start, stop) each case is a rectangle, so the scores of all
+    runs are a 2-D cumulative sum.
 
     Args:
         graph: the graph that may have slipped, N neurons and E entries.
         to_other: [N] each neuron's index in the other graph, -1 where it has none.
         kind_code: [E] code of each entry's kind.
         other_keys: the other graph's entries as sorted keys, see :func:`entry_keys`.
-        base: what the keys were made with.
+        base: the `base` of these keys.
 
     Returns:
-        The row whose name belongs to each row's wiring [N], the start and stop of the run, and the shift; None
-        without one that explains at least half of what is missing.
+        The row whose name belongs to each row's wiring [N], the start and stop of the run, and the shift. None if no
+        shift explains at least half of what is missing.
     """
     size = graph.num_neurons
     if not 2 <= size <= _MOST_NEURONS:
@@ -84,7 +55,7 @@ def find_slip(
         promising.append((int(scores.max()), shift, start, stop))
     best: tuple[int, int, int, int, int] | None = None
     for _, shift, start, stop in sorted(promising, reverse=True)[:2]:
-        # The scores leave out the rows that wrap around, so the ends are settled by trying.
+        # The scores leave out the rows that wrap around, so the exact ends are found by trial.
         slack = abs(shift) + 1
         for first in range(max(0, start - slack), min(size, start + slack + 1)):
             for last in range(max(first + 2, stop - slack), min(size, stop + slack) + 1):
@@ -99,13 +70,9 @@ def find_slip(
     return _ring(size, first, first - length, shift), first, first - length, shift
 
 
-def undo(graph: Connectome, rows: NDArray[np.int64]) -> Connectome:
+def undo(graph: Graph, rows: NDArray[np.int64]) -> Graph:
     """The graph whose row i is wired as the name of row ``rows[i]``; names and annotations stay in their order."""
-    pre, post = rows[graph.pre], rows[graph.post]
-    order = np.lexsort((graph.kinds, post, pre))
-    weights = None if graph.weights is None else graph.weights[order]
-    columns: dict[str, Any] = {"kinds": graph.kinds[order], "counts": graph.counts[order], "weights": weights}
-    return replace(graph, pre=pre[order], post=post[order], **columns)
+    return replace(graph, **in_order(entry_columns(graph) | {"pre": rows[graph.pre], "post": rows[graph.post]}))
 
 
 def entry_keys(
@@ -132,7 +99,7 @@ def _ring(size: int, start: int, stop: int, shift: int) -> NDArray[np.int64]:
 
 
 def _run_scores(
-    graph: Connectome,
+    graph: Columns,
     to_other: NDArray[np.int64],
     kind_code: NDArray[np.int64],
     other_keys: NDArray[np.int64],

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-import os
+from typing import TYPE_CHECKING
 
-from elegans_gnn.datasets._cifar import load_cifar10, load_cifar100
-from elegans_gnn.datasets._files import PICTURE_ENDINGS, read_images, write_image, write_images
-from elegans_gnn.datasets._folds import load_small_digits
-from elegans_gnn.datasets._images import INK_THRESHOLD, Images, ImageSource, ink
-from elegans_gnn.datasets._mnist import load_digits, load_fashion_mnist
-from elegans_gnn.datasets._tables import TABLE_ENDINGS
+from elegans_gnn._lazy import lazy_names
 
-# By name; what is none of these is a folder with files in MNIST's format.
-DATA_SETS = ("mnist5k", "mnist", "digits", "fashion-mnist", "cifar10", "cifar100")
+# The registry imports no torch, so the names of the data sets are there at once; the readers load at first use.
+_HOME = {
+    "DATA": "_registry",
+    "DATA_SETS": "_registry",
+    "DataSet": "_registry",
+    "data_set_of": "_registry",
+    "load_images": "_registry",
+    "may_overlap": "_registry",
+    "INK_THRESHOLD": "_images",
+    "ImageSource": "_images",
+    "Images": "_images",
+    "ink": "_images",
+    "load_digits": "_mnist",
+    "load_fashion_mnist": "_mnist",
+    "load_small_digits": "_folds",
+    "load_cifar10": "_cifar",
+    "load_cifar100": "_cifar",
+    "PICTURE_ENDINGS": "_files",
+    "read_images": "_files",
+    "write_image": "_files",
+    "write_images": "_files",
+    "TABLE_ENDINGS": "_tables",
+}
+__getattr__, __dir__ = lazy_names(__name__, _HOME)
 
 __all__ = [
+    "DATA",
     "DATA_SETS",
     "INK_THRESHOLD",
     "PICTURE_ENDINGS",
     "TABLE_ENDINGS",
+    "DataSet",
     "ImageSource",
     "Images",
     "data_set_of",
@@ -29,36 +48,17 @@ __all__ = [
     "load_fashion_mnist",
     "load_images",
     "load_small_digits",
+    "may_overlap",
     "read_images",
     "write_image",
     "write_images",
 ]
 
-
-def load_images(data: str, data_dir: str | os.PathLike[str] = "downloads", fold: int = 0) -> ImageSource:
-    """A data set by its name.
-
-    Args:
-        data: ``"mnist5k"``, ``"mnist"``, ``"digits"``, ``"fashion-mnist"``, ``"cifar10"``, ``"cifar100"``, or a folder
-            with files in MNIST's format.
-        data_dir: where torchvision keeps downloads.
-        fold: of ``"digits"``.
-
-    Raises:
-        ValueError: no such data set, or a folder that does not hold one.
-        DataUnavailableError: neither on disk nor downloadable; the message says which files go where.
-    """
-    if data == "digits":
-        return load_small_digits(fold)
-    if data == "fashion-mnist":
-        return load_fashion_mnist(data_dir)
-    if data == "cifar10":
-        return load_cifar10(data_dir)
-    if data == "cifar100":
-        return load_cifar100(data_dir)
-    return load_digits(data, data_dir)
-
-
-def data_set_of(data: str) -> str:
-    """The name of the data set that :func:`load_images` reads; that of a folder is ``"mnist"``."""
-    return data if data in DATA_SETS else "mnist"
+if TYPE_CHECKING:
+    from elegans_gnn.datasets._cifar import load_cifar10, load_cifar100
+    from elegans_gnn.datasets._files import PICTURE_ENDINGS, read_images, write_image, write_images
+    from elegans_gnn.datasets._folds import load_small_digits
+    from elegans_gnn.datasets._images import INK_THRESHOLD, Images, ImageSource, ink
+    from elegans_gnn.datasets._mnist import load_digits, load_fashion_mnist
+    from elegans_gnn.datasets._registry import DATA, DATA_SETS, DataSet, data_set_of, load_images, may_overlap
+    from elegans_gnn.datasets._tables import TABLE_ENDINGS

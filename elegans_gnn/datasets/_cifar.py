@@ -10,11 +10,21 @@ import torch
 from elegans_gnn.datasets._images import Images, ImageSource
 from elegans_gnn.errors import DataUnavailableError
 
-# Name here -> torchvision's class, its folder, the archive, one of its files, and how it is called.
+# Our name -> torchvision's class, its folder, the archive, one of its files, and the title.
 _KINDS = {
     "cifar10": ("CIFAR10", "cifar-10-batches-py", "cifar-10-python.tar.gz", "data_batch_1", "CIFAR-10"),
     "cifar100": ("CIFAR100", "cifar-100-python", "cifar-100-python.tar.gz", "train", "CIFAR-100"),
 }
+
+
+def read_cifar10(data_dir: str | os.PathLike[str], _fold: int) -> ImageSource:
+    """CIFAR-10 as a row of the registry reads it."""
+    return load_cifar10(data_dir)
+
+
+def read_cifar100(data_dir: str | os.PathLike[str], _fold: int) -> ImageSource:
+    """CIFAR-100 as a row of the registry reads it."""
+    return load_cifar100(data_dir)
 
 
 def load_cifar10(data_dir: str | os.PathLike[str] = "downloads", *, download: bool = True) -> ImageSource:
@@ -56,14 +66,14 @@ def _load(root: Path, name: str, download: bool) -> ImageSource:
 
 
 def _check(root: Path, name: str, download: bool) -> tuple[str, ...]:
-    """The names of the classes, after torchvision has checked the sums of all files."""
+    """The names of the classes, after torchvision has checked the MD5 sums of all files."""
     from torchvision import datasets
 
     kind, inner, archive, example, title = _KINDS[name]
     folder = root / inner
     there = folder.is_dir()
     try:
-        # Any part will do: torchvision checks the sums of all files before it reads one.
+        # Either part will do: torchvision checks the MD5 sums of all files before it reads one.
         data = getattr(datasets, kind)(str(root), train=False, download=download and not there)
     except (OSError, RuntimeError) as error:
         if there:
@@ -72,7 +82,7 @@ def _check(root: Path, name: str, download: bool) -> tuple[str, ...]:
                 f"{archive} in {root} again"
             ) from error
         raise DataUnavailableError(
-            f"{title} is not in {root} and {'could not be' if download else 'was not to be'} downloaded; unpack "
+            f"{title} is not in {root} and {'could not be downloaded' if download else 'downloading is off'}; unpack "
             f"{archive} there, so that {folder / example} exists"
         ) from error
     return tuple(data.classes)

@@ -1,4 +1,4 @@
-"""Somebody's own pictures: PNG files, or a CSV file with one picture a row."""
+"""Users' own pictures: image files, or CSV files with one picture a row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PICTURE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _MODES = {1: "L", 3: "RGB"}
 _GREY16 = "I;16"
-# Pillow's 32-bit integers and floats: their white is not known.
+# Pillow's 32-bit integers and floats do not say which value is white.
 _WITHOUT_WHITE = ("I", "F")
 
 
@@ -29,20 +29,20 @@ def read_images(
     """Pictures of the shape a model takes.
 
     Args:
-        paths: picture files (PNG, or what else Pillow reads) with the right number of channels, of 8 bits each (grey:
-            or 16), or CSV files (.tsv: with tabs) of channels * size * size numbers a row, from 0 to `white`; a first
-            row without any number is a heading. Pictures with a palette are in colour; if all their colours are greys,
-            they count as grey too.
-        channels, size: of the model's images; 0 channels for a model that takes grey and colours: the first picture
-            says which of them all are.
-        white: the number that is white in the CSV files. If not given, it is 1 in a file without larger numbers and 255
-            in one with numbers above 16; what lies between is refused.
+        paths: picture files (PNG or another format that Pillow reads), or CSV files (.tsv: separated by tabs). A
+            picture has the right number of channels, with 8 bits each; a grey one may have 16 bits. A picture with a
+            palette is a colour picture, and also a grey one if all the colours it uses are greys. A CSV file has one
+            picture a row: channels * size * size numbers from 0 to `white`. A first row without numbers is a heading.
+        channels, size: of the model's images. 0 channels is for a model that takes grey and colour pictures; the first
+            picture then decides for all of them.
+        white: the value of white in the CSV files. Without it, white is 1 in a file without larger numbers, and 255 in
+            a file with numbers above 16; a file in between is refused.
 
     Returns:
         A name for each picture, and the pixels in 0..1, [M, channels, size, size].
 
     Raises:
-        ValueError: a file that is missing, damaged, of another shape or of unknown white; the message names it.
+        ValueError: a file is missing or damaged, has another shape, or its white is unknown; the message names it.
     """
     check_white(white)
     names: list[str] = []
@@ -50,8 +50,8 @@ def read_images(
     tables = 0
     for path in map(Path, paths):
         if not path.is_file():
-            got = "a folder" if path.is_dir() else "not there"
-            raise invalid("IMAGES", "files", f"{path}, which is {got}", "give paths of PNG or CSV files")
+            got = "is a folder" if path.is_dir() else "does not exist"
+            raise invalid("IMAGES", "files", f"{path}, which {got}", "give paths of PNG or CSV files")
         if path.suffix.lower() in TABLE_ENDINGS:
             tables += 1
             rows = read_table(path, channels, size, white)
@@ -64,7 +64,7 @@ def read_images(
     if not parts:
         raise invalid("IMAGES", "at least one file", "none", "give paths of PNG or CSV files")
     if white is not None and not tables:
-        raise invalid("--white", "left out without CSV files", f"{white:g}", "leave it away: pictures know their white")
+        raise invalid("--white", "omitted without CSV files", f"{white:g}", "omit it: it is for CSV files alone")
     return names, torch.cat(parts)
 
 
@@ -73,8 +73,14 @@ def write_images(pixels: Tensor, names: Iterable[str], folder: Path) -> list[Pat
 
     Args:
         pixels: the pictures.
-        names: one for each; what cannot stand in the name of a file is replaced, and equal names get a number.
-        folder: is made, with the folders above it.
+        names: one for each picture. Characters that file names cannot hold are replaced; equal names get a number.
+        folder: is created, with the folders above it.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        FileExistsError: the folder exists.
     """
     folder.mkdir(parents=True, exist_ok=False)
     written: list[Path] = []
@@ -99,7 +105,7 @@ def write_image(pixels: Tensor, path: Path) -> None:
 
 
 def _channels_of(picture: Image.Image) -> tuple[int, ...]:
-    """The channels a picture has; a palette has three, and one as well if what is used of it is grey."""
+    """How many channels a picture can have: three with a palette, or also one if all the colours it uses are greys."""
     if picture.mode != "P":
         return (len(picture.getbands()),)
     used = np.asarray(picture.convert("RGB"))
@@ -118,12 +124,12 @@ def _read_picture(path: Path, channels: int, size: int) -> Tensor:
             width, height = opened.size
             mode = opened.mode
             fits = found == channels and channels in _MODES and mode not in _WITHOUT_WHITE
-            # Converting would cut 16 bits off at 255.
+            # Pillow's conversion would clip 16-bit values at 255.
             deep = mode.startswith(_GREY16)
             picture = (opened.copy() if deep else opened.convert(_MODES[channels])) if fits else None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         said = str(error).partition("\n")[0]
-        raise invalid("IMAGES", "readable pictures", f"{path}, which is damaged ({said})", "save it anew") from error
+        raise invalid("IMAGES", "readable pictures", f"{path}, which is damaged ({said})", "save it again") from error
     if mode in _WITHOUT_WHITE:
         got = f"{path} with 32-bit values"
         raise invalid("IMAGES", "pictures of 8 or 16 bits a channel", got, "save it as an 8-bit picture")

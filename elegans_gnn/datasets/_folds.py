@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
 
@@ -13,15 +14,20 @@ from elegans_gnn.datasets._images import Images, ImageSource
 from elegans_gnn.errors import invalid, require
 
 FOLDS = 5
-# One in so many of the digits that are not in the test fold is for validation.
+# One in eight of the images outside the test fold is for validation.
 _VALIDATION = 8
+
+
+def read_digits(_data_dir: str | os.PathLike[str], fold: int) -> ImageSource:
+    """The digits as a row of the registry reads them."""
+    return load_small_digits(fold)
 
 
 def load_small_digits(fold: int = 0) -> ImageSource:
     """The 8 x 8 digits inside scikit-learn; no download.
 
-    Every digit's images are shuffled once for all time and dealt out to five folds, so that each fold holds a fifth of
-    every digit. Fold `fold` is the test part; of the rest one in eight images, of each digit, is for validation.
+    The images of each digit are shuffled with a fixed seed and divided into five folds, so that each fold holds a fifth
+    of every digit. Fold `fold` is the test part. Of the other images, one in eight of each digit is for validation.
 
     Args:
         fold: 0 to 4.
@@ -31,7 +37,7 @@ def load_small_digits(fold: int = 0) -> ImageSource:
         ImportError: scikit-learn is missing (extra ``train``).
     """
     if not 0 <= fold < FOLDS:
-        raise invalid("fold", f"0 to {FOLDS - 1}", fold, "each of the five folds is the test part once")
+        raise invalid("fold", f"0 to {FOLDS - 1}", fold, "choose which of the five folds is the test part")
 
     def part(number: int) -> Callable[[], Images]:
         def read() -> Images:
@@ -58,7 +64,7 @@ def _parts(labels: np.ndarray, fold: int) -> np.ndarray:
     parts = np.zeros(len(labels), dtype=np.int64)
     for digit in np.unique(labels):
         members = generator.permutation(np.flatnonzero(labels == digit))
-        # Counted on from digit to digit, the folds stay equal in size.
+        # Starting each digit at another fold keeps the folds equal in size.
         place = np.arange(len(members)) + int(digit)
         parts[members[place % FOLDS == fold]] = 2
         rest = members[place % FOLDS != fold]

@@ -1,4 +1,4 @@
-"""What a data set is here: three parts of images and labels, each read when it is asked for."""
+"""What a data set is: three parts of images and labels, each read on demand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# As in the published code of ElegansNet: what counts as ink, in the input and in the target.
+# From this value on a pixel counts as ink, in the input and in the target; as in ElegansNet's published code.
 INK_THRESHOLD = 0.3
 DIGITS = tuple("0123456789")
 
@@ -23,10 +23,10 @@ class Images(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Three disjoint parts of a data set, each read when it is asked for.
+    """Three disjoint parts of a data set, each read on demand.
 
-    Whoever trains asks for `train` and `validation`; `test` is for the final evaluation alone. `classes` names what
-    the labels 0, 1, 2, ... stand for.
+    Training uses `train` and `validation`; `test` is for the final evaluation alone. `classes` holds the names of the
+    labels 0, 1, 2, ...
     """
 
     name: str

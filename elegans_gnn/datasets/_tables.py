@@ -1,4 +1,4 @@
-"""Somebody's own pictures as numbers: a CSV file with one picture a row."""
+"""Users' own pictures as numbers: CSV files with one picture a row."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from elegans_gnn.errors import invalid
 
 TABLE_ENDINGS = (".csv", ".tsv", ".txt")
 _COLOURS = 3
-# Scikit-learn's digits go to 16; numbers up to there may as well be dark ones of 256 greys.
+# Scikit-learn's digits go up to 16; such numbers may also come from a dark picture with 256 greys.
 _DARK = 16
 _BYTE = 255
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "spaces"}
-_SHOWN = 20  # letters of a bad cell
+_SHOWN = 20  # characters of a bad cell that a message shows
 
 
 def read_table(path: Path, channels: int, size: int, white: float | None) -> Tensor:
@@ -41,7 +41,7 @@ def read_table(path: Path, channels: int, size: int, white: float | None) -> Ten
                 channels = found
                 rows.append(_checked_row(row, values, length, where))
     except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise invalid("IMAGES", "a CSV file of numbers", f"{path}: {error}", "save it anew") from error
+        raise invalid("IMAGES", "a CSV file of numbers", f"{path}: {error}", "save it again") from error
     if not rows:
         length = (channels or 1) * size * size
         raise invalid("IMAGES", f"rows of {length} numbers", f"{path}, which has none", "give one picture a row")
@@ -49,7 +49,7 @@ def read_table(path: Path, channels: int, size: int, white: float | None) -> Ten
 
 
 def _scaled(values: Tensor, white: float | None, path: Path) -> Tensor:
-    """The numbers as shares of white, which is told or, where there is no doubt, guessed."""
+    """The numbers as shares of white, which is given or, where only one value is possible, inferred."""
     largest = _BYTE if white is None else white
     if not bool(((values >= 0) & (values <= largest)).all()):
         remedy = "scale them, or say what white is: --white NUMBER"
@@ -58,20 +58,20 @@ def _scaled(values: Tensor, white: float | None, path: Path) -> Tensor:
         return values / white
     most = float(values.max())
     if 1 < most <= _DARK:
-        expected = f"numbers up to 1, or some above {_DARK}, for their white to be known"
-        remedy = f"say what white is: --white {_DARK} for scikit-learn's digits, --white {_BYTE} for a dark picture"
+        expected = f"numbers up to 1, or some above {_DARK}, since otherwise white may be {_DARK} or {_BYTE}"
+        remedy = f"say which it is: --white {_DARK} for scikit-learn's digits, --white {_BYTE} for a dark picture"
         raise invalid("IMAGES", expected, f"{path} with {most:g} at most", remedy)
     return values if most <= 1 else values / _BYTE
 
 
 def check_white(white: float | None) -> None:
-    """Refuse what cannot be a number for white."""
+    """Refuse a value that cannot be white."""
     if white is not None and not 0 < white < math.inf:
         raise invalid("--white", "above 0", f"{white:g}", "use 255, 16 or 1, whichever number is white in the file")
 
 
 def _check_separator(row: list[str], values: list[float | None], length: int, separator: str, where: str) -> None:
-    """Name what stands between the numbers where it is something else."""
+    """Refuse a row whose numbers have another separator, and name it."""
     for cell, value in zip(row, values, strict=True):
         for other, name in _SEPARATORS.items():
             numbers = [_number(part) for part in cell.split(other)] if value is None and other != separator else []
@@ -82,15 +82,15 @@ def _check_separator(row: list[str], values: list[float | None], length: int, se
 
 
 def _checked_row(row: list[str], values: list[float | None], length: int, where: str) -> list[float]:
-    """The numbers of a row, if all cells are numbers and there are enough of them."""
+    """The numbers of a row, if every cell is a number and their count is right."""
     numbers = [value for value in values if value is not None]
     if len(numbers) < len(values):
         column = values.index(None)
         cell = row[column] if len(row[column]) <= _SHOWN else row[column][:_SHOWN] + "..."
-        got = f"{where}: something that is no number in column {column + 1}, {cell!r}"
-        raise invalid("IMAGES", f"rows of {length} numbers", got, "mend it")
+        got = f"{where}: column {column + 1} is not a number: {cell!r}"
+        raise invalid("IMAGES", f"rows of {length} numbers", got, "fix it")
     if len(numbers) != length:
-        raise invalid("IMAGES", f"rows of {length} numbers", f"{where}: {len(numbers)} numbers", "mend it")
+        raise invalid("IMAGES", f"rows of {length} numbers", f"{where}: {len(numbers)} numbers", "fix it")
     return numbers
 
 

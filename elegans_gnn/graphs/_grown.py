@@ -1,4 +1,4 @@
-"""Random graphs built from nothing but numbers of neurons and links: Erdos-Renyi, rings, growth, role blocks."""
+"""Random graphs that use only the numbers of neurons and links: Erdos-Renyi, rings, growth, role blocks."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def lattice(layer: Layer, stream: Stream, place: IntArray) -> Wiring:
 
 
 def watts_strogatz(layer: Layer, stream: Stream, place: IntArray, *, p: float) -> Wiring:
-    """A ring lattice in which each pair lets go of one end with probability p."""
+    """A ring lattice in which each pair is rewired at one end with probability p."""
     start, end = ring_lattice(layer.size, _connected_pairs(layer))
     neighbours: list[set[int]] = [{node} for node in range(layer.size)]
     for one, other in zip(start.tolist(), end.tolist(), strict=True):
@@ -72,7 +72,7 @@ def watts_strogatz(layer: Layer, stream: Stream, place: IntArray, *, p: float) -
 
 
 def barabasi_albert(layer: Layer, stream: Stream, place: IntArray) -> Wiring:
-    """Growth with preferential attachment, the number of links per newcomer as even as the total allows."""
+    """Growth with preferential attachment; each new neuron brings as equal a number of links as the total allows."""
     size = layer.size
     quota = attachment_quota(size, _connected_pairs(layer), stream)
     degree = np.zeros(size, dtype=np.int64)
@@ -90,7 +90,7 @@ def barabasi_albert(layer: Layer, stream: Stream, place: IntArray) -> Wiring:
 
 
 def attachment_quota(size: int, pairs: int, stream: Stream) -> IntArray:
-    """[N] how many earlier nodes each newcomer links to: min(t, c) for the t-th, and one more for a random few.
+    """[N] the number of earlier neurons that each new one links to: min(t, c) for the t-th, one more for a random few.
 
     c is the largest number for which the total stays within `pairs`; any total up to the complete graph is met exactly.
     """
@@ -115,7 +115,7 @@ def _draw_by_degree(degree: IntArray, count: int, stream: Stream) -> list[int]:
 
 
 def ring_lattice(size: int, pairs: int) -> Ends:
-    """Whole shells of a ring, nearest first; of the last shell every so many places one, as even as can be."""
+    """Whole shells of a ring, nearest first; the links of the last shell are spread as evenly as possible."""
     full = pairs // size * size if size else 0
     rest = pairs - full
     shell = min(size, size * (size - 1) // 2 - full)

@@ -1,9 +1,9 @@
-"""A connectome taken apart by kind of synapse, and put together again with other ends."""
+"""A connectome as one layer per kind of synapse, and a connectome made from layers with other ends."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +51,8 @@ class Wiring:
 
     Args:
         tail, head: [M] the new ends.
-        origin: [M] which link of the old layer lends its count and weight.
-        frozen: whether the model found that no other wiring of these links can be reached.
+        origin: [M] the link of the old layer whose count and weight each link takes.
+        frozen: whether no other wiring of these links can be reached.
     """
 
     tail: IntArray
@@ -61,7 +61,7 @@ class Wiring:
     frozen: bool = False
 
 
-def take_apart(graph: Connectome) -> tuple[Layer, ...]:
+def layers_of(graph: Connectome) -> tuple[Layer, ...]:
     """The layers of a connectome, by name of the kind."""
     layers = []
     for kind in graph.kind_names:
@@ -73,7 +73,7 @@ def take_apart(graph: Connectome) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def place_loops(layer: Layer, groups: IntArray, stream: Stream) -> Layer:
+def move_loops(layer: Layer, groups: IntArray, stream: Stream) -> Layer:
     """Move each self-loop to a random neuron of its neuron's group [N]; a group keeps its number of them."""
     loops, entry = [], []
     for group in np.unique(groups[layer.loops]):
@@ -86,7 +86,7 @@ def place_loops(layer: Layer, groups: IntArray, stream: Stream) -> Layer:
     return replace(layer, loops=np.concatenate(loops), loop_entry=np.concatenate(entry))
 
 
-def put_together(like: Connectome, layers: Iterable[Layer], *, name: str, source: str) -> Connectome:
+def from_layers(like: Connectome, layers: Iterable[Layer], *, name: str, source: str) -> Connectome:
     """The connectome with the neurons of `like` and the given layers; counts and weights come from rows of `like`."""
     pre, post, entry, kinds = [], [], [], []
     for layer in layers:
@@ -101,15 +101,8 @@ def put_together(like: Connectome, layers: Iterable[Layer], *, name: str, source
     if not pre:
         return replace(like, name=name, source=source)
     rows = np.concatenate(entry)
-    columns = np.concatenate(pre), np.concatenate(post), np.concatenate(kinds)
-    order = np.lexsort((columns[2], columns[1], columns[0]))
-    return replace(
-        like,
-        name=name,
-        source=source,
-        pre=columns[0][order],
-        post=columns[1][order],
-        kinds=columns[2][order],
-        counts=like.counts[rows[order]],
-        weights=None if like.weights is None else like.weights[rows[order]],
-    )
+    columns = {item.name: getattr(like, item.name) for item in fields(like)}
+    columns |= {"name": name, "source": source, "counts": like.counts[rows]}
+    columns |= {"pre": np.concatenate(pre), "post": np.concatenate(post), "kinds": np.concatenate(kinds)}
+    columns["weights"] = None if like.weights is None else like.weights[rows]
+    return Connectome.from_edges(**columns)

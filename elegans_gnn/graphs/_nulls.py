@@ -1,4 +1,4 @@
-"""Statistics that mean something only against random graphs: small-world ratios and the rich club."""
+"""Statistics that compare a graph with random graphs: small-world ratios and the rich club."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import invalid
-from elegans_gnn.graphs._models import random_connectome
+from elegans_gnn.graphs._draw import random_connectome
 from elegans_gnn.graphs.statistics import clustering, path_length, simple_digraph
 
 
@@ -23,7 +23,7 @@ class SmallWorld:
         random_clustering, random_path_length: means over the random graphs.
         lattice_clustering: mean over the lattices.
         null: the model of the random graphs.
-        num_nulls: how many graphs of each sort.
+        num_nulls: how many random graphs, and how many lattices.
     """
 
     clustering: float

@@ -1,17 +1,66 @@
-"""What two connectomes have in common, quantity by quantity."""
+"""Tables of figures: one connectome's summary, and what two connectomes have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from elegans_gnn.connectome import ROLES, Connectome
-from elegans_gnn.graphs._layers import IntArray, Layer, take_apart
+from elegans_gnn.graphs import statistics
+from elegans_gnn.graphs._layers import IntArray, Layer, layers_of
 
 _EMPTY = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Named figures of one connectome; prints as a table."""
+
+    name: str
+    values: Mapping[str, int | float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; figures that are undefined are None."""
+        figures = {quantity: None if value != value else value for quantity, value in self.values.items()}
+        return {"name": self.name, "values": figures}
+
+    def __str__(self) -> str:
+        cells = {key: f"{value:,}" if isinstance(value, int) else f"{value:.4f}" for key, value in self.values.items()}
+        left, right = (max(map(len, column)) for column in (cells, cells.values()))
+        return "\n".join([self.name, *(f"{key:<{left}}  {cell:>{right}}" for key, cell in cells.items())])
+
+
+def summary(connectome: Connectome) -> Summary:
+    """Counts by role and kind, and the statistics that need no random graph; definitions as in ``statistics``."""
+    values: dict[str, int | float] = {"neurons": connectome.num_neurons, "wired neurons": int(connectome.wired.sum())}
+    values |= {f"{role} neurons": number for role in ROLES if (number := len(connectome.role_index(role)))}
+    for layer in layers_of(connectome):
+        rows = np.concatenate([layer.entry, layer.loop_entry])
+        values[f"{layer.kind} {'edges' if layer.directed else 'pairs'}"] = layer.num_links
+        values[f"{layer.kind} self-loops"] = len(layer.loops)
+        values[f"{layer.kind} synapses"] = int(connectome.counts[rows].sum())
+    values["directed entries"] = connectome.num_edges
+    values["merged ordered pairs"] = connectome.merged().num_edges
+    values["density"] = statistics.density(connectome)
+    values["reciprocity"] = statistics.reciprocity(connectome)
+    if connectome.num_neurons:
+        values["mean degree (in + out)"] = float(statistics.degrees(connectome).mean())
+        values["largest degree (in + out)"] = int(statistics.degrees(connectome).max())
+        values["mean strength (in + out)"] = float(statistics.strengths(connectome).mean())
+    values["largest strong component"] = connectome.select(component="strong").num_neurons
+    values["largest weak component"] = connectome.select(component="weak").num_neurons
+    values["path length"] = statistics.path_length(connectome)
+    values["clustering"] = statistics.clustering(connectome)
+    values["homophilic share of links"] = statistics.role_flow(connectome).homophilic
+    if len(connectome.role_index("sensory")) and len(connectome.role_index("motor")):
+        found = statistics.reach(connectome, 3)
+        for step, share in zip(found.steps.tolist(), found.targets.tolist(), strict=True):
+            values[f"motor neurons within {step} of a sensory one"] = share
+    return Summary(connectome.name, MappingProxyType(values))
 
 
 @dataclass(frozen=True)
@@ -79,10 +128,10 @@ def match_report(a: Connectome, b: Connectome) -> MatchReport:
 
     Neurons are compared by position; quantities of single neurons appear only where both graphs have as many neurons.
     """
-    left, right = ({layer.kind: layer for layer in take_apart(graph)} for graph in (a, b))
+    left, right = ({layer.kind: layer for layer in layers_of(graph)} for graph in (a, b))
     rows = list(_graph_rows(a, b))
     for kind in sorted({*left, *right}):
-        rows += _layer_rows(a, b, left.get(kind) or _nothing(kind, a), right.get(kind) or _nothing(kind, b))
+        rows += _layer_rows(a, b, left.get(kind) or _empty_layer(kind, a), right.get(kind) or _empty_layer(kind, b))
     merged_a, merged_b = _pairs(a), _pairs(b)
     rows.append(_plain("merged", "ordered pairs", len(merged_a), len(merged_b)))
     shared = (int((np.bincount(np.unique(_places(graph), return_inverse=True)[1]) > 1).sum()) for graph in (a, b))
@@ -142,7 +191,7 @@ def _multiset(scope: str, quantity: str, a: np.ndarray, b: np.ndarray) -> MatchR
     return _alike(scope, quantity, len(a), int(np.minimum(number_a, number_b).sum()), len(a) == len(b))
 
 
-def _nothing(kind: str, graph: Connectome) -> Layer:
+def _empty_layer(kind: str, graph: Connectome) -> Layer:
     return Layer(kind, graph.num_neurons, _EMPTY, _EMPTY, _EMPTY, _EMPTY, _EMPTY)
 
 

@@ -18,19 +18,19 @@ _TRIANGLES_EVERY = 4
 
 
 def strength_shuffle(layer: Layer, stream: Stream) -> Wiring:
-    """The topology stays; the counts (and weights) are dealt out anew among the links."""
+    """The topology stays; the counts (and weights) are shuffled among the links."""
     return Wiring(layer.tail, layer.head, stream.permutation(layer.num_links))
 
 
 def degree_preserving(layer: Layer, stream: Stream, *, swaps: float) -> Wiring:
     """Swaps of the connectome's own links; each neuron keeps its in- and out-degree."""
-    return _mixed(layer, layer.tail, layer.head, stream, swaps)
+    return _swapped(layer, layer.tail, layer.head, stream, swaps)
 
 
 def configuration(layer: Layer, stream: Stream, *, swaps: float) -> Wiring:
-    """Stubs joined at random, multiple links and loops repaired by swaps, then mixed by swaps.
+    """Stubs joined at random, multiple links and loops repaired by swaps, then randomized by swaps.
 
-    Where the repair gets stuck (dense or very uneven degrees) the mixing starts from the connectome's own links.
+    If the repair fails (dense or very uneven degrees), the swaps start from the connectome's own links.
     """
     if layer.directed:
         tail, head = layer.tail.copy(), layer.head[stream.permutation(layer.num_links)]
@@ -39,11 +39,11 @@ def configuration(layer: Layer, stream: Stream, *, swaps: float) -> Wiring:
         tail, head = stubs[: layer.num_links].copy(), stubs[layer.num_links :].copy()
     if not repair(_links(layer, tail, head), stream):
         tail, head = layer.tail, layer.head
-    return _mixed(layer, tail, head, stream, swaps)
+    return _swapped(layer, tail, head, stream, swaps)
 
 
 def reciprocity_preserving(layer: Layer, stream: Stream, *, swaps: float) -> Wiring:
-    """Swaps among one-way edges and among mutual pairs apart; every neuron keeps its number of each.
+    """Separate swaps of one-way edges and of mutual pairs; every neuron keeps its number of each.
 
     A swap may only use pairs of neurons that are not linked at all, so it neither makes nor breaks a mutual pair.
     """
@@ -65,7 +65,7 @@ def reciprocity_preserving(layer: Layer, stream: Stream, *, swaps: float) -> Wir
         moves += swap_round(double, stream, single.codes())
         if turn % _TRIANGLES_EVERY == 0:
             moves += triangle_round(single, stream)
-    # The two edges of a mutual pair stay with their tails, wherever these now lead.
+    # The two edges of a mutual pair stay with their tails, whatever these now link to.
     head = np.empty_like(layer.head)
     head[single.tail_stub] = single.head
     head[double.tail_stub] = double.head
@@ -77,10 +77,10 @@ def reciprocity_preserving(layer: Layer, stream: Stream, *, swaps: float) -> Wir
 
 
 def rewired(layer: Layer, stream: Stream, *, p: float) -> Wiring:
-    """Exactly round(p M) links let go of their head and take a random place that was and is empty.
+    """Exactly round(p M) links are rewired: each gets a new head, at a random place that was and is empty.
 
     Raises:
-        ValueError: fewer links than that have a free place to go to.
+        ValueError: fewer links than that have a free place.
     """
     wanted = math.floor(p * layer.num_links + 0.5)
     tail, head = layer.tail.copy(), layer.head.copy()
@@ -112,7 +112,7 @@ def rewired(layer: Layer, stream: Stream, *, p: float) -> Wiring:
 
 
 def repair(links: Links, stream: Stream) -> bool:
-    """Swap the loops and surplus copies among links away, in place; False if the attempts run out."""
+    """Remove loops and repeated links by swaps, in place; False if the attempts run out."""
     tail, head, codes = links.tail.tolist(), links.head.tolist(), links.codes().tolist()
     size, count = links.size, len(codes)
     copies = Counter(codes)
@@ -137,7 +137,7 @@ def repair(links: Links, stream: Stream) -> bool:
     return not bad
 
 
-def _mixed(layer: Layer, tail: IntArray, head: IntArray, stream: Stream, swaps: float) -> Wiring:
+def _swapped(layer: Layer, tail: IntArray, head: IntArray, stream: Stream, swaps: float) -> Wiring:
     links = _links(layer, tail.copy(), head.copy())
     moves = 0
     places = layer.size * (layer.size - 1) // (1 if layer.directed else 2)

@@ -1,8 +1,8 @@
-"""Random numbers that mean the same on every machine and in every NumPy: built on raw PCG64 words alone.
+"""Random numbers that are the same on every machine and in every NumPy version, from raw PCG64 words alone.
 
-NumPy promises the stream of a bit generator for good, but not that of `Generator`'s methods (NEP 19): `permutation` or
-`choice` may change between versions. So everything here is made of `PCG64.random_raw` by integer arithmetic; the only
-floats are multiples of 2^-53, which are exact.
+NumPy guarantees the stream of a bit generator, but not that of `Generator`'s methods (NEP 19): `permutation` or
+`choice` may change between versions. So every draw here uses `PCG64.random_raw` and integer arithmetic. The only floats
+are multiples of 2^-53, which are exact.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _BLOCK = 1024
 
 
 class Stream:
-    """An endless tape of random 64-bit words, and exact draws from it.
+    """An endless sequence of random 64-bit words, and exact draws from it.
 
     Args:
         seed: a non-negative integer.
-        domain: what the tape is for; tapes of different domains are independent.
+        domain: what the sequence is for; sequences of different domains are independent.
     """
 
     def __init__(self, seed: int, *domain: str) -> None:
         self._bits = np.random.PCG64([seed, *(zlib.crc32(part.encode()) for part in domain)])
-        self._tape = self._single_words()
+        self._words = self._single_words()
 
     def _single_words(self) -> Iterator[int]:
         while True:
@@ -46,7 +46,7 @@ class Stream:
     def integer(self, bound: int) -> int:
         """One integer, uniform on 0..bound-1: :meth:`below` for loops that draw one at a time."""
         limit = _WORDS - _WORDS % bound
-        while (word := next(self._tape)) >= limit:
+        while (word := next(self._words)) >= limit:
             pass
         return word % bound
 

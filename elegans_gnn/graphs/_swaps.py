@@ -1,11 +1,11 @@
 """Markov chains on graphs with fixed degrees: rounds of many swaps at once that together are one symmetric step.
 
-A round pairs all links at random; a fair coin says of each pair (a -> b, c -> d) whether it proposes to exchange
-heads: (a -> d, c -> b). A proposal goes through if each of its two present and two proposed links occurs exactly once
-among all present and all proposed links of the round, and none of them is a loop. That rule reads the same from the
-other side: the pairs that went through would go back, and those that did not would stay. So a step and its reverse are
-equally likely, and every graph the chain can reach is equally likely in the long run. The coins let any swap happen
-alone and any round do nothing: without them two links would only ever alternate, and a square could not move at all.
+A round pairs all links at random. A fair coin decides for each pair (a -> b, c -> d) whether it proposes to exchange
+heads: (a -> d, c -> b). A proposal is accepted if each of its two present and two proposed links occurs exactly once
+among all present and all proposed links of the round, and none of them is a loop. The rule is symmetric: in the reverse
+round the accepted pairs would be accepted and the refused ones refused. So a step and its reverse are equally likely,
+and in the long run every graph that the chain can reach is equally likely. The coins make it possible that one swap
+happens alone or none at all: without them two links would only alternate, and a square could not change.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Links:
         size: N, the number of neurons.
         tail, head: [M] the neurons at the ends.
         tail_stub, head_stub: [M] a label that stays with each end wherever it is linked to.
-        ordered: whether (u, v) and (v, u) may both be present, so that only an equal direction is in the way.
+        ordered: whether (u, v) and (v, u) are different places, which may both be in use.
         undirected: whether either end may play the head.
     """
 
@@ -44,7 +44,7 @@ class Links:
     undirected: bool
 
     def code(self, tail: IntArray, head: IntArray) -> IntArray:
-        """One number per place: equal numbers get in each other's way."""
+        """One number per place; two links must not have the same."""
         if self.ordered:
             return tail * self.size + head
         return np.minimum(tail, head) * self.size + np.maximum(tail, head)
@@ -55,7 +55,7 @@ class Links:
 
 
 def swap_round(links: Links, stream: Stream, blocked: IntArray | None = None) -> int:
-    """One round of head swaps between random pairs of links; returns how many went through.
+    """One round of head swaps between random pairs of links; returns how many were accepted.
 
     Args:
         links: what to move.
@@ -67,7 +67,7 @@ def swap_round(links: Links, stream: Stream, blocked: IntArray | None = None) ->
     order, active = stream.permutation(len(links.tail)), stream.coins(half)
     first, second = order[:half][active], order[half : 2 * half][active]
     if links.undirected:
-        _turn(links, second[stream.coins(len(second))])
+        _reverse(links, second[stream.coins(len(second))])
     tail_1, tail_2, head_1, head_2 = links.tail[first], links.tail[second], links.head[first], links.head[second]
     present, new_1, new_2 = links.codes(), links.code(tail_1, head_2), links.code(tail_2, head_1)
     parts = [present, new_1, new_2] if blocked is None else [present, new_1, new_2, blocked]
@@ -87,7 +87,7 @@ def _occurs_once(codes: IntArray, bound: int) -> NDArray[np.bool_]:
     return (times == 1)[which]
 
 
-def _turn(links: Links, which: IntArray) -> None:
+def _reverse(links: Links, which: IntArray) -> None:
     for one, other in ((links.tail, links.head), (links.tail_stub, links.head_stub)):
         one[which], other[which] = other[which], one[which]
 
@@ -98,7 +98,7 @@ def triangle_round(links: Links, stream: Stream) -> int:
     Swaps alone cannot do this, and with it they connect all simple digraphs of given degrees (Rao, Jana &
     Bandyopadhyay 1996). Each try takes a random edge u -> v and a random edge out of v. A triangle is met with
     probability (1/d_u + 1/d_v + 1/d_w) / M, which its reversal does not change (an edge keeps its tail): the step is
-    symmetric. One try for every four links, each taken or left by a fair coin, one after another.
+    symmetric. One try for every four links, each made or skipped by a fair coin, one after another.
     """
     count, size = len(links.tail), links.size
     if count < 3:
@@ -131,7 +131,7 @@ def triangle_round(links: Links, stream: Stream) -> int:
 
 
 def swap_exists(links: Links, blocked: IntArray | None = None) -> bool:
-    """Whether any pair of links could swap heads; looks at ten million pairs at most and says False after that."""
+    """Whether any pair of links could swap heads; looks at ten million pairs at most, then returns False."""
     taken = np.unique(links.codes() if blocked is None else np.concatenate([links.codes(), blocked]))
     patience = max(1, _MOST_PAIRS // max(len(links.tail), 1))
     for one in range(min(len(links.tail) - 1, patience)):

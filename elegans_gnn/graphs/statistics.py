@@ -1,6 +1,6 @@
-"""Statistics of a connectome's graph, computed by NetworkX.
+"""Statistics of a connectome's graph, computed by NetworkX and SciPy.
 
-Unless a function says otherwise it sees the simple directed graph: one edge per ordered pair of different neurons that
+Unless a function says otherwise it uses the simple directed graph: one edge per ordered pair of different neurons that
 any kind of synapse links (so a gap junction is two edges), without self-loops and without weights. Choose kinds first
 with ``connectome.select(kinds="chemical")``. Quantities that are undefined (a path in a graph without edges) are NaN.
 """
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from elegans_gnn.connectome import ROLES, Connectome
+from elegans_gnn.connectome import ROLES, Connectome, Neurons, select_neurons
 from elegans_gnn.errors import invalid, unknown_name
 
 if TYPE_CHECKING:
     import networkx as nx
+    from scipy.sparse import csr_array
 
 Direction = Literal["in", "out", "total"]
 _DIRECTIONS = get_args(Direction)
@@ -213,37 +214,51 @@ class Reach:
     pairs: NDArray[np.float64]
 
 
-def reach(
-    connectome: Connectome,
-    steps: int = 4,
-    *,
-    sources: str | Iterable[str] = "sensory",
-    targets: str | Iterable[str] = "motor",
-) -> Reach:
+def reach(connectome: Connectome, steps: int = 4, *, sources: Neurons = "sensory", targets: Neurons = "motor") -> Reach:
     """Share of targets that sources reach within 1 .. `steps` links.
 
     Args:
         connectome: the graph.
         steps: the largest number of links.
-        sources, targets: a role, or neuron names.
+        sources, targets: a role, a neuron's name, or several names.
+
+    Raises:
+        ValueError: fewer than one step, or no such neurons.
     """
-    import networkx as nx
+    from scipy.sparse.csgraph import dijkstra
 
     if steps < 1:
         raise invalid("steps", "a positive integer", steps, "pass steps=4")
-    start, end = _neurons(connectome, "sources", sources), _neurons(connectome, "targets", targets)
-    graph = simple_digraph(connectome)
-    distance = np.full((len(start), len(end)), steps + 1)
-    for row, source in enumerate(start.tolist()):
-        found = nx.single_source_shortest_path_length(graph, source, cutoff=steps)
-        distance[row] = [found.get(target, steps + 1) for target in end.tolist()]
+    start = select_neurons(connectome, sources, "sources")
+    end = select_neurons(connectome, targets, "targets")
+    distance = dijkstra(_links(connectome), indices=start, unweighted=True, limit=steps)[:, end]
     within = np.arange(1, steps + 1)
     reached = distance[None] <= within[:, None, None]
     return Reach(within, reached.any(axis=1).mean(axis=1), reached.mean(axis=(1, 2)))
 
 
-def _neurons(connectome: Connectome, argument: str, which: str | Iterable[str]) -> NDArray[np.int64]:
-    chosen = connectome.role_index(which) if isinstance(which, str) else connectome.index(which)
-    if len(chosen) == 0:
-        raise invalid(argument, "at least one neuron", "none", "choose a role that is present, or neuron names")
-    return chosen
+def hops_from(connectome: Connectome, sources: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[N] the smallest number of synapses on a path from any of the sources to each neuron.
+
+    Args:
+        connectome: the graph; synapses of all kinds count, in their direction.
+        sources: indices of neurons; they are 0 hops away.
+
+    Returns:
+        The hops; -1 for a neuron that no source reaches.
+    """
+    from scipy.sparse.csgraph import dijkstra
+
+    start = np.unique(np.arange(connectome.num_neurons)[sources])
+    if not len(start):
+        return np.full(connectome.num_neurons, -1)
+    hops = dijkstra(_links(connectome), indices=start, unweighted=True, min_only=True)
+    return np.where(np.isinf(hops), -1, hops).astype(np.int64)
+
+
+def _links(connectome: Connectome) -> csr_array:
+    """[N, N] sparse, non-zero where a synapse of any kind leads from row to column."""
+    from scipy.sparse import coo_array
+
+    size = connectome.num_neurons
+    return coo_array((np.ones(connectome.num_edges), (connectome.pre, connectome.post)), shape=(size, size)).tocsr()

@@ -1,6 +1,6 @@
 """Models with a connectome inside, and baselines under the same interface."""
 
-from elegans_gnn.models._base import Autoencoder, Classifier, ImageModel
+from elegans_gnn.models._base import MODELS, Autoencoder, Classifier, ImageModel
 from elegans_gnn.models.autoencoder import ElegansAutoencoder
 from elegans_gnn.models.backbone import BackboneClassifier, attach_head
 from elegans_gnn.models.baselines import (
@@ -17,8 +17,9 @@ from elegans_gnn.models.cores import CORES, build_core, core_options
 from elegans_gnn.models.export import export_onnx, export_program
 from elegans_gnn.models.flops import count_flops, parameters
 from elegans_gnn.models.head import ElegansHead
+from elegans_gnn.models.options import Option, models_with_option, options_of
 from elegans_gnn.models.pretrained import from_pretrained, save_pretrained
-from elegans_gnn.models.registry import MODELS, build_model, model_arguments, uses_connectome
+from elegans_gnn.models.registry import build_model, model_arguments, uses_connectome
 
 __all__ = [
     "CORES",
@@ -34,6 +35,7 @@ __all__ = [
     "ImageModel",
     "LogisticRegression",
     "MLPAutoencoder",
+    "Option",
     "RandomlyWiredNetwork",
     "SmallResNet",
     "SmallViT",
@@ -46,6 +48,8 @@ __all__ = [
     "export_program",
     "from_pretrained",
     "model_arguments",
+    "models_with_option",
+    "options_of",
     "parameters",
     "save_pretrained",
     "uses_connectome",

@@ -11,14 +11,14 @@ from elegans_gnn.errors import invalid
 
 # Each neuron of an image model holds C maps of this height and width, as one vector of C * 16 features.
 MAP_SIZE = 4
-# Up to this image size the connectome classifier's stem has a grid less, and baselines of its size are smaller.
+# Up to this image size the stem of ElegansClassifier has one grid less, and the baselines are smaller to match it.
 SMALL_IMAGE = 24
 # 15 % of the pixels of a digit are ink: decoders start near that rate (18 %) instead of at one half.
 INK_LOGIT = -1.5
 
 
 class ResidualBlock(nn.Module):
-    """h + conv3x3(gelu(norm(h))): one convolution with its input carried past it.
+    """h + conv3x3(gelu(norm(h))): one convolution with a skip connection.
 
     Shapes:
         h: [B, C, H, W]; output: the same.
@@ -35,7 +35,7 @@ class ResidualBlock(nn.Module):
 
 
 def pixel_decoder(width: int, blocks: int, grid: int, patch: int, image_channels: int = 1) -> nn.Sequential:
-    """Features [B, width * grid^2] to logits of ink: each place of the grid draws its own patch of pixels."""
+    """Features [B, width * grid^2] to logits of ink: each cell of the grid becomes one patch of pixels."""
     to_pixels = nn.Conv2d(width, image_channels * patch**2, 3, padding=1)
     decoder = nn.Sequential(
         nn.Unflatten(1, (width, grid, grid)),
@@ -50,7 +50,7 @@ def pixel_decoder(width: int, blocks: int, grid: int, patch: int, image_channels
 
 
 def start_as_ink(last: nn.Module) -> None:
-    """Let a decoder's last layer start at the usual rate of ink."""
+    """Set the bias of a decoder's last layer to the usual rate of ink."""
     assert isinstance(last.bias, Tensor)
     nn.init.constant_(last.bias, INK_LOGIT)
 
@@ -61,12 +61,12 @@ def centred(images: Tensor) -> Tensor:
 
 
 def check_images(images: Tensor, channels: int, size: int) -> None:
-    """Refuse images of another shape than a model was built for."""
+    """Refuse images whose shape is not the model's."""
     if images.dim() != 4 or tuple(images.shape[1:]) != (channels, size, size):
         remedy = "one image needs a batch axis: images[None]" if images.dim() == 3 else "resize or convert the images"
         raise invalid("images", f"of shape [B, {channels}, {size}, {size}]", list(images.shape), remedy)
 
 
 def use_channels_last(model: nn.Module) -> None:
-    """Keep convolutions in the memory format that CPUs run fastest."""
+    """Use the memory format in which CPUs run convolutions fastest."""
     model.to(memory_format=torch.channels_last)

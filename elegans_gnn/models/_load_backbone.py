@@ -1,4 +1,4 @@
-"""Backbones of torchvision and timm by name, their images, and how their classifiers come off."""
+"""Backbones of torchvision and timm by name, the images they take, and how their classifiers are removed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from torch import nn
 from elegans_gnn.errors import DataUnavailableError, invalid, require
 
 TIMM = "timm/"
-# torchvision warns unless it is told whether to draw the weights of these in their own way.
-_ASK_FOR_A_START = ("googlenet", "inception_v3")
+# torchvision warns unless init_weights is given for these.
+_WITH_INIT_WEIGHTS = ("googlenet", "inception_v3")
 _AUXILIARY = ("aux1", "aux2", "AuxLogits")
 _PLAIN = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 class Backbone(NamedTuple):
-    """A network with its classifier, and what is subtracted from and divided out of its images' colours."""
+    """A network with its classifier, and the mean and standard deviation that normalise its images' colours."""
 
     body: nn.Module
     mean: tuple[float, ...]
@@ -35,11 +35,11 @@ def load_backbone(name: str, weights: str | None, image_size: int) -> Backbone:
             return _timm_model(name.removeprefix(TIMM), bool(weights), image_size)
         return _torchvision_model(name, weights, image_size)
     except OSError as error:
-        # What a failed download raises: urllib's errors, and those of the hub that timm asks.
+        # What a failed download raises: urllib's errors, and those of Hugging Face's hub.
         cache = "Hugging Face's cache" if name.startswith(TIMM) else f"{torch.hub.get_dir()}/checkpoints"
-        said = " ".join(str(error).split())
-        message = f"the weights {weights!r} of {name} are not on disk and cannot be fetched ({said})"
-        raise DataUnavailableError(f"{message}; put the file into {cache}, or leave weights away") from error
+        reason = " ".join(str(error).split())
+        message = f"the weights {weights!r} of {name} are not on disk and cannot be fetched ({reason})"
+        raise DataUnavailableError(f"{message}; put the file into {cache}, or omit weights") from error
 
 
 def _torchvision_model(name: str, weights: str | None, image_size: int) -> Backbone:
@@ -48,7 +48,7 @@ def _torchvision_model(name: str, weights: str | None, image_size: int) -> Backb
     known = models.list_models(module=models)
     if name not in known:
         raise _unknown(name, known)
-    options: dict[str, Any] = {"init_weights": True} if name in _ASK_FOR_A_START and not weights else {}
+    options: dict[str, Any] = {"init_weights": True} if name in _WITH_INIT_WEIGHTS and not weights else {}
     if image_size:
         if not name.startswith("vit_"):
             raise _no_size(name, image_size)
@@ -61,7 +61,7 @@ def _torchvision_model(name: str, weights: str | None, image_size: int) -> Backb
     prepare = models.get_model_weights(name)[weights].transforms()
     body: Any = models.get_model(name, weights=weights, **options)
     if getattr(body, "transform_input", False):
-        # (x - 0.5) / 0.5 is what these networks make of images that are already normalised.
+        # These networks turn images that are already normalised into (x - 0.5) / 0.5.
         body.transform_input = False
         return Backbone(body, (0.5,) * 3, (0.5,) * 3)
     return Backbone(body, tuple(prepare.mean), tuple(prepare.std))
@@ -82,7 +82,7 @@ def _timm_model(name: str, pretrained: bool, image_size: int) -> Backbone:
 
 @contextmanager
 def _quiet_hub() -> Iterator[None]:
-    """Without a line for every attempt to reach the hub: the error at the end says enough."""
+    """Hide the warning for each attempt to reach the hub: the error at the end says enough."""
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -99,7 +99,7 @@ def _unknown(name: str, known: list[str]) -> ValueError:
 
 
 def _no_size(name: str, image_size: int) -> ValueError:
-    expected = "left out for all but torchvision's vision transformers"
+    expected = "omitted for all but torchvision's vision transformers"
     return invalid("image_size", expected, f"{image_size} for {name}", "use resize to bring images to another size")
 
 
@@ -112,8 +112,8 @@ def image_size_of(backbone: nn.Module) -> int:
     return int(size[0]) if size is not None and getattr(patches, "strict_img_size", False) else 0
 
 
-def without_classifier(backbone: nn.Module) -> int:
-    """Take the classifiers off, the auxiliary ones too; how many features an image then has."""
+def remove_classifier(backbone: nn.Module) -> int:
+    """Remove the classifiers, the auxiliary ones too, and return the number of features of an image."""
     body: Any = backbone
     if getattr(body, "aux_logits", False):
         body.aux_logits = False

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
+from elegans_gnn.connectome import Connectome
 from elegans_gnn.models._base import Autoencoder, check_least, keeps_arguments
 from elegans_gnn.models._blocks import ResidualBlock, centred, check_images, pixel_decoder, use_channels_last
 from elegans_gnn.models.cores import build_core
-
-if TYPE_CHECKING:
-    from elegans_gnn.connectome import Connectome
 
 IMAGE_SIZE = 28
 GRID = 7
 
 
-class ElegansAutoencoder(Autoencoder):
+class ElegansAutoencoder(Autoencoder, name="elegans", place=0):
     r"""Image -> maps on the sensory neurons -> K steps through the connectome -> motor neurons -> code -> image.
 
     The encoder is a stack of convolutions that ends in one 4 x 4 map of C channels for each input neuron. The core
-    (:class:`RecurrentCore`) carries these for K steps along the synapses; each neuron's map is one vector there, mixed
+    (:class:`RecurrentCore`) carries these for K steps along the synapses. There each neuron's map is one vector, mixed
     by a linear unit. The output neurons' maps are projected onto the code, and a convolutional decoder draws the image
     from it. Without `activation` and `norm`, the defaults, everything from the last convolution of the encoder to the
-    code is linear. There is no way around the core: with all synapses silent every image has the same code.
+    code is linear. No path bypasses the core: with all synapses silent every image has the same code.
 
     Args:
         connectome: the graph.
         code: length of the code, in floats.
-        channels: C, maps per neuron; its state has 16 C floats.
-        encoder_width, encoder_blocks: channels and residual blocks of the encoder at 7 x 7.
-        decoder_width, decoder_blocks: the same for the decoder.
-        core: what stands between sensory and motor neurons, see :func:`build_core`.
-        options: of the core; for message passing the arguments of :class:`RecurrentCore` and :class:`ConnectomeConv`
-            (steps, inputs, outputs, unit, activation, keep, signs, gap, ...).
+        channels: C, maps per neuron; the state of a neuron has 16 C floats.
+        encoder_width: channels of the encoder at 7 x 7.
+        encoder_blocks: residual blocks of the encoder at 7 x 7.
+        decoder_width: channels of the decoder at 7 x 7.
+        decoder_blocks: residual blocks of the decoder at 7 x 7.
+        core: what connects input and output neurons: message passing, or a substitute to compare with.
+        options: of the core, see :func:`core_options`; for message passing the arguments of :class:`RecurrentCore` and
+            :class:`ConnectomeConv` (steps, inputs, outputs, unit, activation, signs, gap, ...).
 
     Shapes:
         images: [B, 1, 28, 28], ink between 0 and 1; output: logits [B, 1, 28, 28]; code: [B, code].

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
+from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import invalid
 from elegans_gnn.models._base import Classifier, check_classes, check_least, keeps_arguments
 from elegans_gnn.models._blocks import MAP_SIZE, ResidualBlock, check_images, use_channels_last
 from elegans_gnn.models.cores import build_core
-
-if TYPE_CHECKING:
-    from elegans_gnn.connectome import Connectome
 
 LEAST_SIZE = 8
 # The stem's last convolution takes a grid of 7 or 8 places to the 4 x 4 of the neurons' maps.
@@ -22,11 +20,11 @@ STEM_SIZE = 2 * MAP_SIZE
 _MOST = 12
 
 
-class ElegansClassifier(Classifier):
+class ElegansClassifier(Classifier, name="elegans", place=0):
     """Image -> convolutional stem -> 4 x 4 maps on the input neurons -> core -> output neurons -> classes.
 
-    The stem halves the image until 7 or 8 places are left on a side (grids in between are averaged to 8), with
-    `width` channels on the last grid and half as many on those before it.
+    The stem halves the image until its side is 7 or 8 (sides of 9 to 12 are averaged to 8), with `width` channels on
+    the last grid and half as many on the grids before it.
 
     Args:
         connectome: the graph.
@@ -34,12 +32,12 @@ class ElegansClassifier(Classifier):
         in_channels: colour channels of the images.
         image_size: height and width, at least 8.
         width: channels of the stem on its last grid.
-        blocks: residual blocks on each grid below the size of the image.
-        channels: maps per neuron; its state has 16 times as many floats.
-        dropout: share of the readout's features left out in training.
-        core: what stands between input and output neurons, see :func:`build_core`.
-        options: of the core; for message passing the arguments of :class:`RecurrentCore` and :class:`ConnectomeConv`
-            (steps, inputs, outputs, unit, activation, keep, ...).
+        blocks: residual blocks on each grid that is smaller than the image.
+        channels: C, maps per neuron; the state of a neuron has 16 C floats.
+        dropout: share of the readout's features that are set to zero in training.
+        core: what connects input and output neurons: message passing, or a substitute to compare with.
+        options: of the core, see :func:`core_options`; for message passing the arguments of :class:`RecurrentCore` and
+            :class:`ConnectomeConv` (steps, inputs, outputs, unit, activation, ...).
 
     Shapes:
         images: [B, in_channels, image_size, image_size]; output: logits [B, num_classes].
@@ -78,7 +76,7 @@ class ElegansClassifier(Classifier):
             blocks=(blocks, 0),
         )
         if not 0 <= dropout < 1:
-            raise invalid("dropout", "in [0, 1)", dropout, "use dropout=0 to leave nothing out")
+            raise invalid("dropout", "in [0, 1)", dropout, "use dropout=0 for none")
         self.num_classes, self.in_channels, self.image_size = num_classes, in_channels, image_size
         self.core = build_core(connectome, channels, core, **options)
         self.stem = _stem(in_channels, image_size, width, blocks, self.core.num_inputs * channels)

@@ -1,29 +1,65 @@
-"""The middle of every model here as one argument: the connectome, a frozen one, or what stands in for it."""
+"""The core of every model as one argument: the connectome, a frozen connectome, or a substitute to compare with.
+
+A new core is one class here: its name in the class statement, its options as keyword-only arguments.
+"""
 
 from __future__ import annotations
 
-import inspect
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
+from elegans_gnn.connectome import Connectome, Neurons, select_neurons
 from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.models._base import Configurable, enter
 from elegans_gnn.models._blocks import MAP_SIZE
 from elegans_gnn.nn import ConnectomeConv, RecurrentCore, Reservoir, TensorNetwork
-from elegans_gnn.nn.core import Neurons, select_neurons
+from elegans_gnn.nn.tensor_network.readout import READOUTS
 
-if TYPE_CHECKING:
-    from elegans_gnn.connectome import Connectome
+# Name -> class; classes enter it where they are defined.
+CORES: dict[str, type[Core]] = {}
 
 
-class MessagePassingCore(RecurrentCore):
-    """:class:`RecurrentCore` on vectors, without a neuron that is input and output at once.
+class Core(Configurable, nn.Module):
+    """What connects a model's input neurons with its output neurons: ``class DenseCore(Core, name="dense")``.
 
-    Such a neuron would carry a signal from the encoder to the readout without any synapse.
+    Args:
+        connectome: the graph.
+        features: of a neuron's state vector, or of the one vector that all sensory neurons take.
+
+    Shapes:
+        input: [B, num_inputs, features_in]; output: [B, num_outputs, features_out].
     """
+
+    features_in: int
+    features_out: int
+
+    def __init_subclass__(cls, *, name: str | None = None, **others: Any) -> None:
+        """Enter a core into the table.
+
+        Args:
+            name: the core's name in :data:`CORES`; without one it is not listed.
+            others: of further base classes.
+
+        Raises:
+            ValueError: another core has this name.
+        """
+        super().__init_subclass__(**others)
+        if name is not None:
+            enter(cls, (CORES, name))
+
+
+class MessagePassingCore(Core, RecurrentCore, name="message-passing"):
+    """K recurrent steps along the synapses (:class:`RecurrentCore`), with one vector per neuron.
+
+    No neuron may be input and output at once: it would carry a signal from encoder to readout without any synapse.
+    """
+
+    forwards_to = (ConnectomeConv,)
+    fixed = ("kernel_size",)
 
     def __init__(self, connectome: Connectome, features: int, **options: Any) -> None:
         super().__init__(connectome, features, **options)
@@ -34,29 +70,19 @@ class MessagePassingCore(RecurrentCore):
         self.features_in = self.features_out = features
 
 
-class FrozenCore(MessagePassingCore):
-    """The same as it was drawn: nothing in it trains, and gradients pass through it to what comes before."""
+class FrozenCore(MessagePassingCore, name="frozen"):
+    """Message passing with its initial weights, an echo state network; gradients pass through to the encoder."""
 
     def __init__(self, connectome: Connectome, features: int, **options: Any) -> None:
         super().__init__(connectome, features, **options)
         self.requires_grad_(False)
 
 
-class SilentCore(MessagePassingCore):
-    """The same with every synapse cut for good, so that no signal reaches an output: the floor of a comparison."""
+class TensorNetworkCore(Core, TensorNetwork, name="tensor-network"):
+    """:class:`TensorNetwork` on one vector that all sensory neurons take; its output is one vector."""
 
-    def __init__(self, connectome: Connectome, features: int, **options: Any) -> None:
-        super().__init__(connectome, features, **options)
-        self.heal()
-
-    def heal(self) -> None:
-        """Undo all other lesions; the synapses stay cut."""
-        super().heal()
-        self.lesion(edges=range(self.connectome.num_edges))
-
-
-class TensorNetworkCore(TensorNetwork):
-    """:class:`TensorNetwork` as a core: one vector that all sensory neurons take, one vector out."""
+    fixed = ("kernel_size", "recurrence")
+    choices: ClassVar = {"readout": READOUTS}
 
     def __init__(self, connectome: Connectome, features: int, **options: Any) -> None:
         super().__init__(connectome, features, **options)
@@ -64,8 +90,15 @@ class TensorNetworkCore(TensorNetwork):
         self.features_in = self.features_out = features
 
 
-class ReservoirCore(Reservoir):
-    """:class:`Reservoir` as a core; only what its readout takes from the input carries a gradient backwards."""
+class ReservoirCore(Core, Reservoir, name="reservoir"):
+    """:class:`Reservoir`, the tensor network with its initial weights.
+
+    No gradient passes through it. An encoder in front of it learns through the readout's query alone
+    (``readout="cross"``, the default), and not at all with a readout without such a query.
+    """
+
+    fixed = TensorNetworkCore.fixed
+    choices: ClassVar = TensorNetworkCore.choices
 
     def __init__(self, connectome: Connectome, features: int, **options: Any) -> None:
         super().__init__(connectome, features, **options)
@@ -73,8 +106,12 @@ class ReservoirCore(Reservoir):
         self.features_in = self.features_out = features
 
 
-class DirectCore(nn.Module):
-    """No core: what the input neurons hold is read as it is."""
+class DirectCore(Core, name="none"):
+    """No core: the output is the input.
+
+    Args:
+        inputs: neurons that take the encoder's output: a role, or names.
+    """
 
     def __init__(self, connectome: Connectome, features: int, *, inputs: Neurons = "sensory") -> None:
         super().__init__()
@@ -87,8 +124,26 @@ class DirectCore(nn.Module):
         return signal
 
 
-class DenseCore(nn.Module):
-    """One learned linear map, with bias, from all features of the inputs to all features of the outputs."""
+class SilentCore(MessagePassingCore, name="silent"):
+    """Message passing with every synapse cut: no signal reaches an output. The lower bound of a comparison."""
+
+    def __init__(self, connectome: Connectome, features: int, **options: Any) -> None:
+        super().__init__(connectome, features, **options)
+        self.heal()
+
+    def heal(self) -> None:
+        """Undo all other lesions; the synapses stay cut."""
+        super().heal()
+        self.lesion(edges=range(self.connectome.num_edges))
+
+
+class DenseCore(Core, name="dense"):
+    """One learned linear map, with bias, from all features of the inputs to all features of the outputs.
+
+    Args:
+        inputs: neurons that take the encoder's output: a role, or names. Only their number counts.
+        outputs: neurons that are read: a role, or names. Only their number counts.
+    """
 
     def __init__(
         self, connectome: Connectome, features: int, *, inputs: Neurons = "sensory", outputs: Neurons = "motor"
@@ -102,7 +157,7 @@ class DenseCore(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the map so that white input of unit variance gives output of unit variance; no bias at first."""
+        """Draw the map so that white input of unit variance gives output of unit variance; the bias starts at 0."""
         nn.init.normal_(self.map.weight, std=1 / math.sqrt(self.map.in_features))
         nn.init.zeros_(self.map.bias)
 
@@ -111,34 +166,23 @@ class DenseCore(nn.Module):
         return self.map(signal.flatten(1)).unflatten(1, (self.num_outputs, self.features_out))
 
 
-class RandomCore(DenseCore):
-    """The same map as it was drawn, never trained."""
+class RandomCore(DenseCore, name="random"):
+    """The linear map of ``dense`` with its initial weights, which never train."""
 
     def __init__(self, connectome: Connectome, features: int, **options: Any) -> None:
         super().__init__(connectome, features, **options)
         self.requires_grad_(False)
 
 
-CORES: dict[str, type[nn.Module]] = {
-    "message-passing": MessagePassingCore,
-    "frozen": FrozenCore,
-    "tensor-network": TensorNetworkCore,
-    "reservoir": ReservoirCore,
-    "none": DirectCore,
-    "silent": SilentCore,
-    "dense": DenseCore,
-    "random": RandomCore,
-}
-# Set by the models, or of no use on one vector per neuron.
-_FIXED = {"self", "connectome", "features", "options", "channels", "in_channels", "out_channels", "conv", "dim"}
-_FIXED |= {"kernel_size", "recurrence"}
-_OPTIONS_OF: tuple[tuple[type[nn.Module], tuple[type[nn.Module], ...]], ...] = (
-    (RecurrentCore, (RecurrentCore, ConnectomeConv)),
-    (Reservoir, (Reservoir, TensorNetwork)),
-    (TensorNetwork, (TensorNetwork,)),
-    (DenseCore, (DenseCore,)),
-    (DirectCore, (DirectCore,)),
-)
+def core_class(core: str) -> type[Core]:
+    """The class of a core.
+
+    Raises:
+        ValueError: no core of this name.
+    """
+    if core not in CORES:
+        raise unknown_name("core", core, CORES)
+    return CORES[core]
 
 
 def core_options(core: str) -> tuple[str, ...]:
@@ -147,33 +191,16 @@ def core_options(core: str) -> tuple[str, ...]:
     Raises:
         ValueError: no core of this name.
     """
-    if core not in CORES:
-        raise unknown_name("core", core, CORES)
-    layers = next(layers for base, layers in _OPTIONS_OF if issubclass(CORES[core], base))
-    return tuple(sorted({name for layer in layers for name in inspect.signature(layer).parameters} - _FIXED))
+    return tuple(sorted(core_class(core).options()))
 
 
 def build_core(connectome: Connectome, channels: int, core: str = "message-passing", **options: Any) -> nn.Module:
     """The core of a model, by name, on vectors of 16 C features: a 4 x 4 map of C channels per neuron.
 
-    =================== ==========================================================================================
-    ``message-passing`` K recurrent steps along the synapses (:class:`RecurrentCore`); its options and those of
-                        :class:`ConnectomeConv`
-    ``frozen``          the same as it was drawn, an echo state network; gradients pass through to the encoder
-    ``tensor-network``  :class:`TensorNetwork` with dim = 16 C, its options; all sensory neurons take one vector
-    ``reservoir``       :class:`Reservoir`, the same frozen. No gradient passes through it: an encoder in front of it
-                        learns through the readout's query alone (``readout="cross"``, the default), and not at all
-                        with a readout that has no such query
-    ``none``            the inputs' maps are read directly; option ``inputs``
-    ``silent``          message passing with every synapse cut: nothing arrives
-    ``dense``           one learned linear map from all inputs to all outputs; options ``inputs``, ``outputs``
-    ``random``          the same as it was drawn, scaled to a gain of about 1
-    =================== ==========================================================================================
-
     Args:
         connectome: the graph; of ``none``, ``dense`` and ``random`` only the numbers of neurons count.
         channels: C >= 1.
-        core: see above.
+        core: a key of :data:`CORES`, whose classes say what each core does.
         options: for the core, see :func:`core_options`.
 
     Returns:
@@ -182,10 +209,11 @@ def build_core(connectome: Connectome, channels: int, core: str = "message-passi
     Raises:
         ValueError: an unknown core or option, or inputs and outputs that overlap or that the core cannot use.
     """
+    build = core_class(core)
     known = core_options(core)
     for name in options:
         if name not in known:
             raise unknown_name("option", name, known)
     if channels < 1:
         raise invalid("channels", ">= 1", channels, "use channels=1, one 4 x 4 map per neuron")
-    return CORES[core](connectome, channels * MAP_SIZE**2, **options)
+    return build(connectome, channels * MAP_SIZE**2, **options)

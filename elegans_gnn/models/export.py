@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from elegans_gnn.errors import invalid, require
 from elegans_gnn.nn import TensorNetwork
+from elegans_gnn.ops.synaptic import dense_synaptic
 
 IMAGES, OUTPUT, BATCH = "images", "output", "batch"
 
@@ -16,16 +17,17 @@ IMAGES, OUTPUT, BATCH = "images", "output", "batch"
 def export_program(model: nn.Module, example: Tensor, *, dynamic_batch: bool = True) -> torch.export.ExportedProgram:
     """The forward pass in evaluation mode as an exported program.
 
-    Sums along synapses become products with a dense [N, N] matrix, which every runtime has and which cost N^2 / E times
-    as much. The operators of the tensor network stay: a program with that core runs where this package is imported.
+    Sums along synapses become products with a dense [N, N] matrix, and synaptic convolutions become dense ones: every
+    runtime has these, and they cost N^2 / E times as much. The operators of the tensor network stay: a program with
+    that core needs this package to run.
 
     Args:
         model: one of this package's models.
-        example: a batch of inputs; with `dynamic_batch` its first axis may have another length later.
+        example: a batch of inputs; with `dynamic_batch` the program takes batches of any size.
         dynamic_batch: whether the batch size is free.
 
     Raises:
-        ValueError: the example is no batch, or the model sums in a way that a matrix product does not.
+        ValueError: the example is no batch, or the model aggregates in a way that is no matrix product.
     """
     if example.dim() < 1 or (dynamic_batch and example.shape[0] < 2):
         # torch.export takes an axis of length 1 for a constant.
@@ -39,7 +41,9 @@ def export_program(model: nn.Module, example: Tensor, *, dynamic_batch: bool = T
             program = torch.export.export(model, (example,), dynamic_shapes=shapes)
     finally:
         model.train(training)
-    return program.run_decompositions({torch.ops.elegans_gnn.aggregate_forward.default: _dense_aggregate})
+    operators = torch.ops.elegans_gnn
+    dense = {operators.aggregate_forward.default: _dense_aggregate, operators.synaptic_forward.default: dense_synaptic}
+    return program.run_decompositions(dense)
 
 
 def _dense_aggregate(
@@ -58,7 +62,7 @@ def _dense_aggregate(
     if reduce not in ("sum", "mean"):
         raise invalid("reduce", "sum or mean in an exported model", reduce, "build the model with reduce='sum'")
     neurons, channels = x.shape[1], weight.shape[1]
-    # Which target each entry of the CSR order has: how many rows end at or before it.
+    # The target of each entry in CSR order is the number of rows that end at or before it.
     place = torch.arange(col.shape[0], device=col.device)
     target = (place[:, None] >= rowptr[None, 1:]).sum(1)
     values = weight.index_select(0, perm.long())
@@ -85,12 +89,12 @@ def export_onnx(model: nn.Module, path: Path | str, example: Tensor, *, dynamic_
         The path.
 
     Raises:
-        ValueError: the file exists, the model has the tensor network in it, or see :func:`export_program`.
+        ValueError: the file exists, the model contains the tensor network, or see :func:`export_program`.
         ImportError: a package of the extra ``onnx`` is missing.
     """
     path = Path(path)
     if path.exists():
-        raise invalid("path", "new", f"{path}, which exists", "choose another or delete it")
+        raise invalid("path", "new", f"{path}, which exists", "choose another one or delete it")
     require("onnx")
     require("onnxscript")
     if any(isinstance(part, TensorNetwork) for part in model.modules()):

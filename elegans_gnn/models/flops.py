@@ -1,10 +1,9 @@
 """Floating point operations of a model, counted by torch's FlopCounterMode, our operators included.
 
-As torch counts them: matrix products and convolutions, a multiplication and an addition each; sums along synapses
-count like the sparse matrix products they are. Element by element work (activations, norms, the arrivals in a tensor
-network) is not counted.
+As in torch, matrix products and convolutions count, a multiplication and an addition each; sums along synapses count
+as sparse matrix products. Elementwise work (activations, norms, arrivals in a tensor network) does not count.
 
-The formulas of our operators stand beside them and are registered with torch: any FlopCounterMode counts them.
+The formulas of our operators are next to their schemas and registered with torch: any FlopCounterMode uses them.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def count_flops(model: nn.Module, *input_shape: int, backward: bool = False) -> 
     Args:
         model: any module that takes one tensor.
         input_shape: such as 1, 1, 28, 28; the input is zeros of the parameters' type.
-        backward: count the backward pass to all trainable parameters too; gradients that were there are cleared.
+        backward: also count the backward pass to all trainable parameters; this clears existing gradients.
 
     >>> count_flops(nn.Linear(3, 5), 2, 3)
     60
@@ -52,7 +51,7 @@ def count_flops(model: nn.Module, *input_shape: int, backward: bool = False) -> 
 
 
 def _formulas_of_torch() -> dict[Any, Callable[..., int]]:
-    """For torch's own operators, whose formulas are missing or wrong there; they hold inside `count_flops` alone."""
+    """For operators of torch whose own formulas are missing or wrong; used inside `count_flops` only."""
     aten = torch.ops.aten
     return {
         aten.convolution_backward: _convolution_backward,
@@ -64,7 +63,7 @@ def _formulas_of_torch() -> dict[Any, Callable[..., int]]:
 def _convolution_backward(
     grad_y: tuple[int, ...], x: tuple[int, ...], weight: tuple[int, ...], *rest: Any, **__: Any
 ) -> int:
-    """As much as the forward pass for each of the two gradients; torch's own formula leaves the groups out."""
+    """As much as the forward pass for each of the two gradients; torch's own formula ignores the groups."""
     transposed, mask = rest[4], rest[7]
     return (bool(mask[0]) + bool(mask[1])) * 2 * prod(x if transposed else grad_y) * prod(weight[1:])
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
+from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import invalid
 from elegans_gnn.models._base import Classifier, check_classes, check_least, keeps_arguments
 from elegans_gnn.models.cores import build_core
-
-if TYPE_CHECKING:
-    from elegans_gnn.connectome import Connectome
 
 
 class ElegansHead(Classifier):
@@ -22,9 +20,9 @@ class ElegansHead(Classifier):
         connectome: the graph.
         in_features: length of a feature vector.
         num_classes: number of classes, at least 2.
-        channels: a neuron's state has 16 times as many floats.
-        core: what stands between input and output neurons, see :func:`build_core`.
-        options: of the core.
+        channels: C; the state of a neuron has 16 C floats.
+        core: what connects input and output neurons: message passing, or a substitute to compare with.
+        options: of the core, see :func:`core_options`.
 
     Shapes:
         features: [B, in_features]; output: logits [B, num_classes].

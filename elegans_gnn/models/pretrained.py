@@ -1,4 +1,4 @@
-"""A model as one folder: weights (safetensors), how to build it (JSON), and its graph (JSON).
+"""The folder format of models: weights (safetensors), how to build the model (JSON), and its graph (JSON).
 
 model.safetensors   every parameter and saved buffer
 config.json         format version, class, arguments, library version, name and fingerprint of the graph
@@ -6,7 +6,9 @@ connectome.json     the graph in plain lists; absent for models without one
 
 A training run adds two small files: classes.json, the names of a classifier's classes, and training.json, the data set
 the model was trained on and, of the folded digits, the fold (``{"data": "digits", "fold": 2}``); the latter is absent
-after a run on images that were handed over from Python.
+after a run on images that were passed from Python.
+
+The format knows no model: classes enter :data:`MODEL_CLASSES` where they are defined.
 """
 
 from __future__ import annotations
@@ -15,43 +17,55 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from elegans_gnn._paths import __version__
+from elegans_gnn._text import read_json
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import InvalidArgumentError, invalid, require, unknown_name
-from elegans_gnn.models._base import ImageModel
-from elegans_gnn.models.backbone import BackboneClassifier
-from elegans_gnn.models.head import ElegansHead
-from elegans_gnn.models.registry import MODELS
 
-FORMAT = 1
+FORMAT = 2
+# Arguments of format 1, and parameters of its cores, that have another name in format 2.
+RENAMED_IN_2 = {"keep": "leak"}
+# Class name -> class, of all models that a folder may hold.
+MODEL_CLASSES: dict[str, type[Any]] = {}
+
 WEIGHTS, CONFIG, GRAPH = "model.safetensors", "config.json", "connectome.json"
 CLASSES, TRAINING = "classes.json", "training.json"
 _FILES = frozenset((WEIGHTS, CONFIG, GRAPH, CLASSES, TRAINING))
 _KEYS = {"format", "class", "arguments", "library", "connectome"}
 _BROKEN = "copy or save the folder again"
 
-Model = TypeVar("Model", bound=ImageModel)
+Model = TypeVar("Model", bound=nn.Module)
 
 
-def _classes() -> dict[str, type[ImageModel]]:
-    listed = [build for models in MODELS.values() for build in models.values()]
-    return {build.__name__: build for build in [*listed, ElegansHead, BackboneClassifier]}
+@runtime_checkable
+class SavedModel(Protocol):
+    """What a folder is written from."""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keywords the model was built with, but for the graph."""
+
+    @property
+    def connectome(self) -> Connectome | None:
+        """Its graph, if it has one."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its parameters and saved buffers."""
 
 
-def save_pretrained(model: ImageModel, folder: Path | str, *, overwrite: bool = False) -> Path:
-    """Write a model into a folder that :func:`from_pretrained` reads; the folder appears whole or not at all.
+def save_pretrained(model: SavedModel, folder: Path | str, *, overwrite: bool = False) -> Path:
+    """Write a model into a folder that :func:`from_pretrained` reads; an error or Ctrl-C leaves no partial folder.
 
     Args:
         model: one of this package's models.
-        folder: where to; must not exist.
-        overwrite: replace a folder that holds a model and nothing besides.
+        folder: the new folder; must not exist.
+        overwrite: replace a folder that holds a model and nothing else.
 
     Returns:
         The folder.
@@ -61,8 +75,8 @@ def save_pretrained(model: ImageModel, folder: Path | str, *, overwrite: bool = 
     """
     folder = Path(folder)
     name = type(model).__name__
-    if name not in _classes():
-        raise unknown_name("model", name, _classes())
+    if MODEL_CLASSES.get(name) is not type(model):
+        raise unknown_name("model", name, MODEL_CLASSES)
     if folder.exists():
         check_replaceable(folder, overwrite)
     save = require("safetensors.torch").save_file
@@ -89,17 +103,21 @@ def save_pretrained(model: ImageModel, folder: Path | str, *, overwrite: bool = 
 
 
 def check_replaceable(folder: Path, overwrite: bool) -> None:
-    """Refuse to replace anything but a folder that :func:`save_pretrained` wrote, with nobody else's files in it."""
+    """Refuse to replace anything but a folder that :func:`save_pretrained` wrote and that holds no other files."""
     if not overwrite:
         remedy = "choose another one, or pass overwrite=True to replace a model"
         raise invalid("folder", "new", f"{folder}, which exists", remedy)
     if not (folder.is_dir() and (folder / WEIGHTS).is_file() and (folder / CONFIG).is_file()):
         raise invalid("folder", "new", f"{folder}, which exists", "choose another one")
     _config(folder)
-    strange = sorted(path.name for path in folder.iterdir() if path.name not in _FILES or not path.is_file())
-    if strange:
-        got = f"{folder}, which holds {', '.join(strange[:3])}{', ...' if len(strange) > 3 else ''} too"
-        raise invalid("folder", "one with a model and nothing besides", got, "choose another one, or move that away")
+    others = sorted(path.name for path in folder.iterdir() if path.name not in _FILES or not path.is_file())
+    if others:
+        got = f"{folder}, which also holds {_first(others)}"
+        raise invalid("folder", "one with a model and nothing else", got, "choose another one, or move those files")
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _write_json(path: Path, content: Any) -> None:
@@ -112,7 +130,7 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def _put_in_place(fresh: Path, folder: Path) -> None:
-    """Rename; what was there before is moved aside first and deleted last."""
+    """Rename; an old folder is moved aside first and deleted last."""
     if not folder.exists():
         os.rename(fresh, folder)
         return
@@ -126,7 +144,7 @@ def _put_in_place(fresh: Path, folder: Path) -> None:
             os.rename(old, folder)
         raise
     finally:
-        # If even the way back failed, the old model stays where it is.
+        # If the old folder could not be moved back either, it stays in `aside`.
         if folder.exists():
             shutil.rmtree(aside, ignore_errors=True)
 
@@ -139,31 +157,43 @@ def from_pretrained(folder: Path | str, wanted: type[Model] | None = None) -> Mo
         wanted: the class it must be of.
 
     Raises:
-        ValueError: a file is missing, damaged or does not fit the others; the message says which.
+        ValueError: a file is missing, damaged or does not fit the others, or a newer version wrote the folder; the
+            message names the file.
     """
     folder = Path(folder)
     config = _config(folder)
-    classes = _classes()
-    if config["class"] not in classes:
-        raise unknown_name(f"class in {folder / CONFIG}", str(config["class"]), classes)
-    build = classes[config["class"]]
+    build = MODEL_CLASSES.get(str(config["class"]))
+    if build is None:
+        raise unknown_name(f"class in {folder / CONFIG}", str(config["class"]), MODEL_CLASSES)
     if wanted is not None and not issubclass(build, wanted):
         remedy = f"use {build.__name__}.from_pretrained"
         raise invalid("folder", f"of a {wanted.__name__}", f"{folder}, of a {build.__name__}", remedy)
     graph = _graph(folder, config["connectome"])
-    weights = _weights(folder / WEIGHTS)
-    model = _build(folder, build, graph, config["arguments"])
+    arguments, weights = config["arguments"], _weights(folder / WEIGHTS)
+    if config["format"] == 1:
+        arguments, weights = upgraded(arguments, weights)
+    model = _build(folder, build, graph, arguments)
     _load(model, weights, folder / WEIGHTS)
     return cast(Model, model.eval())
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def upgraded(arguments: dict[str, Any], weights: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Arguments and weights of format 1 under the names of format 2."""
+
+    def new_key(key: str) -> str:
+        owner, _, name = key.rpartition(".")
+        return f"{owner}.{RENAMED_IN_2.get(name, name)}" if owner.rpartition(".")[2] == "core" else key
+
+    return (
+        {RENAMED_IN_2.get(name, name): value for name, value in arguments.items()},
+        {new_key(key): value for key, value in weights.items()},
+    )
+
+
+def _read_object(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise invalid("folder", f"one with {path.name}", f"{path.parent}, which lacks it", _BROKEN)
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise invalid("folder", f"one with a whole {path.name}", f"{path}: {error}", _BROKEN) from error
+    plain = read_json(path, "folder", expected=f"one with a whole {path.name}", remedy=_BROKEN)
     if not isinstance(plain, dict):
         raise invalid("folder", f"one with an object in {path.name}", f"{path}: {type(plain).__name__}", _BROKEN)
     return plain
@@ -172,15 +202,18 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise invalid("folder", "the folder of a saved model", f"{folder}, which is none", "see save_pretrained")
-    config = _read_json(folder / CONFIG)
+    config = _read_object(folder / CONFIG)
     missing = sorted(_KEYS - config.keys())
     if missing:
         raise invalid("folder", f"one whose {CONFIG} has {', '.join(missing)}", f"{folder}, which lacks it", _BROKEN)
-    if config["format"] != FORMAT:
-        remedy = f"read it with version {config['library']} of the library"
-        raise invalid("folder", f"of format {FORMAT}", f"{folder}, of format {config['format']}", remedy)
-    if not isinstance(config["arguments"], dict):
-        raise invalid("folder", f"one with arguments by name in {CONFIG}", config["arguments"], _BROKEN)
+    number, arguments = config["format"], config["arguments"]
+    if not isinstance(number, int) or not 1 <= number <= FORMAT:
+        newer = isinstance(number, int) and number > FORMAT
+        remedy = "read it with a newer version of the library" if newer else _BROKEN
+        raise invalid("folder", f"of format 1 to {FORMAT}", f"{folder}, of format {str(number)[:20]}", remedy)
+    if not isinstance(arguments, dict):
+        got = f"{folder / CONFIG}, with a {type(arguments).__name__}"
+        raise invalid("folder", f"one with arguments by name in {CONFIG}", got, _BROKEN)
     return config
 
 
@@ -188,8 +221,8 @@ def _graph(folder: Path, about: Any) -> Connectome | None:
     if about is None:
         return None
     try:
-        graph = Connectome.from_dict(_read_json(folder / GRAPH))
-        expected = about["sha256"]
+        graph = Connectome.from_dict(_read_object(folder / GRAPH))
+        expected = str(about["sha256"])
     except InvalidArgumentError:
         raise
     except (KeyError, TypeError, ValueError) as error:
@@ -211,26 +244,26 @@ def _weights(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _build(folder: Path, build: type[ImageModel], graph: Connectome | None, arguments: Mapping[str, Any]) -> ImageModel:
-    # The folder brings the weights of a backbone: none are fetched.
-    given = {**arguments, "weights": None} if issubclass(build, BackboneClassifier) else dict(arguments)
+def _build(folder: Path, build: Any, graph: Connectome | None, arguments: dict[str, Any]) -> nn.Module:
+    given = build.arguments_when_loaded(arguments)
     if graph is not None:
         given["connectome"] = graph
     try:
         with torch.random.fork_rng(devices=[]):
-            return build(**given)
-    except (InvalidArgumentError, TypeError) as error:
+            model: nn.Module = build(**given)
+            return model
+    except (ValueError, TypeError) as error:
         got = f"those in {folder / CONFIG} ({error})"
         raise invalid("folder", f"one with arguments of {build.__name__}", got, _BROKEN) from error
 
 
-def _load(model: ImageModel, weights: dict[str, Tensor], path: Path) -> None:
+def _load(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     own = model.state_dict()
-    strange = sorted(weights.keys() ^ own.keys()) or sorted(
+    different = sorted(weights.keys() ^ own.keys()) or sorted(
         key for key in own if own[key].shape != weights[key].shape or own[key].dtype != weights[key].dtype
     )
-    if strange:
-        got = f"{path}, which differs in {', '.join(strange[:3])}{', ...' if len(strange) > 3 else ''}"
+    if different:
+        got = f"{path}, which differs in {_first(different)}"
         raise invalid("folder", f"one with the weights of a {type(model).__name__}", got, _BROKEN)
     try:
         model.load_state_dict(weights)

@@ -1,43 +1,14 @@
-"""All models by task and name, and the one function that builds them."""
+"""Models by task and name, and the one function that builds them."""
 
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import invalid, unknown_name
-from elegans_gnn.models._base import ImageModel
-from elegans_gnn.models.autoencoder import ElegansAutoencoder
-from elegans_gnn.models.baselines import (
-    AttentionAutoencoder,
-    ConvAutoencoder,
-    LogisticRegression,
-    MLPAutoencoder,
-    RandomlyWiredNetwork,
-    SmallResNet,
-    SmallViT,
-)
-from elegans_gnn.models.classifier import ElegansClassifier
+from elegans_gnn.models._base import MODELS, ImageModel
 from elegans_gnn.models.cores import core_options
-
-if TYPE_CHECKING:
-    from elegans_gnn.connectome import Connectome
-
-MODELS: dict[str, dict[str, type[ImageModel]]] = {
-    "autoencoder": {
-        "elegans": ElegansAutoencoder,
-        "mlp": MLPAutoencoder,
-        "conv": ConvAutoencoder,
-        "attention": AttentionAutoencoder,
-    },
-    "classifier": {
-        "elegans": ElegansClassifier,
-        "vit": SmallViT,
-        "resnet": SmallResNet,
-        "randomly-wired": RandomlyWiredNetwork,
-        "logistic": LogisticRegression,
-    },
-}
 
 
 def models_of(task: str) -> dict[str, type[ImageModel]]:
@@ -81,7 +52,7 @@ def build_model(task: str, name: str, *, connectome: Connectome | None = None, *
     Args:
         task: a key of :data:`MODELS`.
         name: a model of that task.
-        connectome: needed where :func:`uses_connectome` says so, and left alone elsewhere.
+        connectome: needed if :func:`uses_connectome`; the other models ignore it.
         arguments: for the model, see :func:`model_arguments`.
 
     Raises:

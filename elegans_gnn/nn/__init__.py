@@ -1,6 +1,6 @@
-"""Layers on a connectome."""
+"""Layers on a connectome: edge weights, neuron units, ConnectomeConv, the recurrent core, the tensor network."""
 
-from elegans_gnn.nn._edge_weights import EdgeWeights, tie_gap_junctions, transmitter_signs
+from elegans_gnn.nn._edge_weights import EdgeWeights, tie_gap_junctions, transmitter_signs, wiring_hash
 from elegans_gnn.nn._units import NeuronUnit
 from elegans_gnn.nn.connectome_conv import ConnectomeConv
 from elegans_gnn.nn.core import RecurrentCore, hops_from
@@ -17,4 +17,5 @@ __all__ = [
     "hops_from",
     "tie_gap_junctions",
     "transmitter_signs",
+    "wiring_hash",
 ]

@@ -1,4 +1,4 @@
-"""Learnable synapse strengths: one parameter a synapse, tied across the two directions of a gap junction."""
+"""Learnable synapse strengths: one parameter per synapse, shared by the two directions of a gap junction."""
 
 from __future__ import annotations
 
@@ -25,9 +25,16 @@ EXCITATORY = frozenset({"acetylcholine", "glutamate"})
 
 
 def tie_gap_junctions(connectome: Connectome) -> NDArray[np.int64]:
-    """[E] the parameter of each entry: its own for chemical synapses, one for both directions of a gap junction.
+    r"""The parameter of each edge: its own for a chemical synapse, one for the two directions of a gap junction.
 
-    Parameters are numbered by first appearance in edge order, so a graph without gap junctions gets 0..E-1.
+    .. math:: w_e = \theta_{p(e)}
+
+    Args:
+        connectome: the graph.
+
+    Returns:
+        p [E], int64. Parameters are numbered by first appearance in edge order, so that a graph without gap junctions
+        gets 0 .. E - 1.
     """
     low = np.minimum(connectome.pre, connectome.post)
     high = np.maximum(connectome.pre, connectome.post)
@@ -39,11 +46,17 @@ def tie_gap_junctions(connectome: Connectome) -> NDArray[np.int64]:
 
 
 def transmitter_signs(connectome: Connectome) -> NDArray[np.int64]:
-    """[E] +1 excitatory, -1 inhibitory, 0 not known: by the transmitters of the presynaptic neuron (Dale's law).
+    """The sign of each edge by the transmitters of its presynaptic neuron (Dale's law).
 
-    GABA inhibits, acetylcholine and glutamate excite, gap junctions conduct (+1). A neuron whose listed transmitters
-    contradict each other, are monoamines only, or are unknown leaves the sign free. Receptors can turn a sign over, so
-    this is the usual approximation, not a measurement.
+    GABA inhibits, acetylcholine and glutamate excite, gap junctions conduct (+1). The sign stays free for a neuron
+    whose transmitters contradict each other, are monoamines only, or are unknown. Receptors can invert a sign: this is
+    the usual approximation, not a measurement.
+
+    Args:
+        connectome: the graph.
+
+    Returns:
+        [E], int64: +1 excitatory, -1 inhibitory, 0 free.
     """
     listed = [set(text.split("+")) for text in connectome.transmitters.tolist()]
     of_neuron = np.array([bool(fast & EXCITATORY) - bool(fast & INHIBITORY) for fast in listed], dtype=np.int64)
@@ -51,25 +64,30 @@ def transmitter_signs(connectome: Connectome) -> NDArray[np.int64]:
 
 
 class EdgeWeights(nn.Module):
-    r"""The weights w_e of a connectome's entries as a trainable table.
+    r"""The learnable weights w_e of a connectome's edges.
 
     .. math:: w_e = \theta_{p(e)} \quad\text{or, where the sign is fixed,}\quad
         w_e = \operatorname{sign}_e \cdot \operatorname{softplus}(\theta_{p(e)})
 
-    with p(e) shared by the two directions of a gap junction.
+    with one parameter p(e) for both directions of a gap junction (:func:`tie_gap_junctions`).
 
     Args:
         connectome: the graph.
-        channels: None for one weight an entry, or C for one weight an entry and channel.
-        init: ``"fan-in"`` draws w_e from N(0, gain^2 / fan-in); ``"counts"`` takes its size from the synapse counts,
+        channels: None for one weight per edge, or C for one weight per edge and channel.
+        init: ``"fan-in"`` draws w_e from N(0, gain^2 / fan-in); ``"counts"`` sets
             |w_e| = gain * count_e / sqrt(sum of squared counts into the target), with random signs.
-        signs: None, ``"transmitter"`` (see :func:`transmitter_signs`), or [E] values in {-1, 0, +1}, 0 for free.
-        gain: root mean square a target receives from sources of unit variance.
-        reduce: ``"sum"`` or ``"mean"``, the aggregation the weights are meant for; the mean divides by the in-degree
-            where unit variance asks for its root, and the initial weights make up for it.
+        signs: None, ``"transmitter"`` (see :func:`transmitter_signs`), or [E] values in {-1, 0, +1}; 0 leaves the sign
+            free.
+        gain: root mean square that a target receives from sources of unit variance.
+        reduce: ``"sum"`` or ``"mean"``, the aggregation that will use the weights. For the mean, the initial weights
+            are larger by the in-degree, by which it divides.
 
     Shapes:
         output: [E], or [E, C] with channels, in the connectome's edge order.
+
+    Raises:
+        ValueError: an unknown init or signs, a gain that is not positive, signs of another shape, or signs that differ
+            between the two directions of a gap junction. Loading the weights of another graph raises a RuntimeError.
     """
 
     edge_to_param: Tensor
@@ -96,7 +114,7 @@ class EdgeWeights(nn.Module):
         self.gain = gain
         edge_to_param = tie_gap_junctions(connectome)
         params = int(edge_to_param.max()) + 1 if len(edge_to_param) else 0
-        # Which parameter and sign an edge has follows from the graph: not saved, or another graph's would be loaded.
+        # An edge's parameter and sign follow from the graph. They are not saved, or another graph's could be loaded.
         self.register_buffer("edge_to_param", torch.from_numpy(edge_to_param), persistent=False)
         fixed = _signs(connectome, signs)
         self.register_buffer("sign", None if fixed is None else torch.from_numpy(fixed), persistent=False)
@@ -108,7 +126,7 @@ class EdgeWeights(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the weights anew from torch's generator."""
+        """Draw the weights again from torch's generator."""
         scale = self.gain * self._scale.reshape(-1, *[1] * (self.theta.dim() - 1))
         noise = torch.randn_like(self.theta)
         with torch.no_grad():
@@ -125,14 +143,14 @@ class EdgeWeights(nn.Module):
             errors = rest[-1]
             errors.append(
                 f"{prefix}wiring: these weights belong to another graph; build the layer on the connectome they were "
-                "trained on (checkpoints hold it)"
+                "trained on (the checkpoint contains it)"
             )
             return
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, *rest)
 
     @torch.no_grad()
     def rescale(self, factor: float) -> None:
-        """Multiply every weight by a positive factor (fixed signs are no obstacle)."""
+        """Multiply every weight by a positive factor; fixed signs stay."""
         if self.sign is None:
             self.theta.mul_(factor)
             return
@@ -141,7 +159,7 @@ class EdgeWeights(nn.Module):
         self.theta.copy_(torch.where(fixed, _inverse_softplus(size), factor * self.theta))
 
     def _fixed(self) -> Tensor:
-        """[P] or [P, 1]: which parameters stand behind a softplus."""
+        """[P] or [P, 1]: which parameters pass through a softplus, since their sign is fixed."""
         assert self.sign is not None
         fixed = torch.zeros(self.theta.shape[0], dtype=torch.bool, device=self.theta.device)
         fixed[self.edge_to_param[self.sign != 0]] = True
@@ -161,7 +179,7 @@ class EdgeWeights(nn.Module):
 
 
 def wiring_hash(connectome: Connectome) -> Tensor:
-    """uint8 [32], SHA-256 of names and entries: what decides which weight belongs to which synapse."""
+    """uint8 [32]: SHA-256 of the names and edges, which decide which weight belongs to which synapse."""
     digest = hashlib.sha256("\0".join(connectome.names.tolist()).encode())
     for ends in (connectome.pre, connectome.post):
         digest.update(ends.astype("<i8").tobytes())
@@ -189,7 +207,7 @@ def _signs(connectome: Connectome, signs: str | NDArray[np.int64] | None) -> NDA
     mirror = gap[np.lexsort((connectome.pre[gap], connectome.post[gap]))]
     if not np.array_equal(values[gap], values[mirror]):
         raise invalid(
-            "signs", "equal in both directions of a gap junction", "different ones", "gap entries share a weight"
+            "signs", "equal in both directions of a gap junction", "different ones", "the two directions share a weight"
         )
     return values.astype(np.int64)
 
@@ -197,7 +215,7 @@ def _signs(connectome: Connectome, signs: str | NDArray[np.int64] | None) -> NDA
 def _initial_scale(
     connectome: Connectome, edge_to_param: NDArray[np.int64], init: str, reduce: str
 ) -> NDArray[np.float32]:
-    """[P] the size of each parameter; a tied one takes the mean over its two directions."""
+    """[P]: the initial size of each parameter; the mean over both directions for a gap junction."""
     size, post = connectome.num_neurons, connectome.post
     strength = np.ones(connectome.num_edges) if init == "fan-in" else np.maximum(connectome.counts, 1).astype(float)
     per_edge = strength / np.sqrt(np.bincount(post, weights=strength**2, minlength=size))[post]

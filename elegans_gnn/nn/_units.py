@@ -21,7 +21,7 @@ UNITS = ("shared", "role", "neuron")
 
 
 def unit_of_neuron(connectome: Connectome, unit: str) -> Tensor:
-    """[N] which unit each neuron uses: 0 for all, the number of its role, or its own number."""
+    """[N]: the unit of each neuron: 0 for all, the number of its role, or its own number."""
     if unit == "shared":
         return torch.zeros(connectome.num_neurons, dtype=torch.int64)
     if unit == "neuron":
@@ -31,20 +31,23 @@ def unit_of_neuron(connectome: Connectome, unit: str) -> Tensor:
 
 
 class NeuronUnit(nn.Module):
-    r"""A linear map (vectors) or convolution (feature maps) per neuron, without bias.
+    r"""The linear map (vectors) or convolution (feature maps) of each neuron, without bias.
 
     .. math:: y_v = U_{g(v)} \, x_v
 
-    with g(v) the same for all neurons (``shared``), one for each role (``role``), or one for each neuron (``neuron``).
+    with one U for all neurons (``shared``), one for each role (``role``), or one for each neuron (``neuron``).
 
     Args:
         connectome: the graph, for its neurons and roles.
-        in_channels, out_channels: C before and after; for vectors the feature length.
+        in_channels, out_channels: channels C of maps before and after; for vectors the number of features F.
         unit: ``"shared"``, ``"role"`` or ``"neuron"``.
         kernel_size: None for vectors [B, N, F], an odd integer for maps [B, N, C, H, W] (padding keeps H and W).
 
     Shapes:
         x: [B, N, F] or [B, N, C, H, W]; output: the same with out_channels.
+
+    Raises:
+        ValueError: an unknown unit, fewer than 1 channel, or a kernel_size that is not odd.
     """
 
     group: Tensor
@@ -63,7 +66,7 @@ class NeuronUnit(nn.Module):
             raise unknown_name("unit", unit, UNITS)
         for argument, value in (("in_channels", in_channels), ("out_channels", out_channels)):
             if value < 1:
-                raise invalid(argument, ">= 1", value, "give every neuron at least one channel")
+                raise invalid(argument, ">= 1", value, "use at least one channel per neuron")
         if kernel_size is not None and (kernel_size < 1 or kernel_size % 2 == 0):
             raise invalid("kernel_size", "an odd integer (or None for vectors)", kernel_size, "use 1 or 3")
         self.in_channels, self.out_channels = in_channels, out_channels
@@ -76,7 +79,7 @@ class NeuronUnit(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw each unit orthogonal and scaled: white input of unit variance gives output of unit variance."""
+        """Draw each unit orthogonal, scaled so that white input of unit variance gives output of unit variance."""
         fan_in = self.weight[0, 0].numel()
         for unit in self.weight:
             nn.init.orthogonal_(unit, gain=max(1.0, math.sqrt(self.out_channels / fan_in)))

@@ -1,7 +1,8 @@
-"""ConnectomeConv: message passing along the synapses of a nervous system, one learnable weight an edge."""
+"""ConnectomeConv: message passing along the synapses of a nervous system, with a learnable weight per edge."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,14 @@ from torch.nn import functional as F
 from elegans_gnn import ops
 from elegans_gnn._shapes import Float
 from elegans_gnn.errors import invalid, unknown_name
-from elegans_gnn.nn._adjacency import GraphLike, to_adjacency
 from elegans_gnn.nn._edge_weights import GAP, EdgeWeights
-from elegans_gnn.nn._lesions import edge_numbers, silenced
-from elegans_gnn.nn._message_passing import MessagePassing
 from elegans_gnn.nn._units import NeuronUnit
-from elegans_gnn.sparse import SparseAdjacency
+from elegans_gnn.sparse import GraphLike, SparseAdjacency, to_adjacency
+
+with warnings.catch_warnings():
+    # PyG 2.8 scripts helpers while it is imported, and torch 2.14 warns about it: users cannot change that.
+    warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
+    from torch_geometric.nn import MessagePassing
 
 if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome
@@ -36,13 +39,13 @@ class ConnectomeConv(MessagePassing):
     .. math::
         y_v = \mathrm{act}\Big(\mathrm{norm}\big(U_v \sum_{e = (u \to v)} w_e \, x_u + b_v\big)\Big)
 
-    Chemical synapses and gap junctions stand as parallel edges; the two directions of a gap junction share one weight.
-    There is no root term: what a neuron keeps of its own state belongs to the recurrent core. The sum runs as one fused
-    operation (:func:`elegans_gnn.ops.aggregate`) that never builds a tensor of edges times features; message hooks and
-    PyG's explain mode take the unfused `propagate`.
+    Chemical synapses and gap junctions are parallel edges; the two directions of a gap junction share one weight.
+    There is no root term: the leak, a neuron's share of its own state, belongs to :class:`RecurrentCore`. The sum is
+    one fused operation (:func:`elegans_gnn.ops.aggregate`) that never builds a tensor of edges times features. With
+    message hooks or in PyG's explain mode, the layer runs the unfused `propagate` instead.
 
     Args:
-        connectome: the graph; its neuron order is the order of the neuron axis, its edge order that of the weights.
+        connectome: the graph; the neuron axis is in its neuron order, the weights are in its edge order.
         in_channels, out_channels: features F of a vector state, or channels C of feature maps.
         kernel_size: None for vectors; an odd integer makes the units convolutions on maps.
         unit: ``"shared"`` (one U for all), ``"role"`` or ``"neuron"``.
@@ -52,14 +55,14 @@ class ConnectomeConv(MessagePassing):
         init, signs, gain: see :class:`EdgeWeights`.
         norm: None or ``"layer"`` (over all features of a neuron, one scale and shift per channel).
         activation: None, ``"gelu"``, ``"relu"``, ``"tanh"``, or any elementwise callable.
-        bias: ``"neuron"`` (b_v per neuron and channel), ``"unit"`` (one per unit), or None.
+        bias: ``"neuron"`` (b_v per neuron and channel), ``"unit"`` (per unit and channel), or None.
 
     Shapes:
         x: [B, N, F] or [N, F] for vectors, [B, N, C, H, W] for maps (4-D input is refused: its axes are ambiguous).
         output: as x with out_channels.
 
     Raises:
-        ValueError: an option or an input that does not fit, with the remedy.
+        ValueError: an unknown option, or an input of another shape; the message says what to do.
     """
 
     edge_mask: Tensor | None
@@ -107,7 +110,7 @@ class ConnectomeConv(MessagePassing):
         self.bias_per = bias
         self.bias = nn.Parameter(torch.empty(biases, out_channels)) if bias else None
         self.norm = nn.GroupNorm(1, out_channels) if norm else None
-        # Lesions are an experiment on a trained network, not part of it: they are not saved with the weights.
+        # A lesion is an experiment on a trained network: it is not saved with the weights.
         self.register_buffer("edge_mask", None, persistent=False)
         self.register_buffer("neuron_mask", None, persistent=False)
         is_gap = torch.from_numpy(connectome.kinds == GAP)
@@ -117,7 +120,7 @@ class ConnectomeConv(MessagePassing):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew from torch's generator; biases start at zero."""
+        """Draw all parameters again from torch's generator; biases start at zero."""
         super().reset_parameters()
         self.weights.reset_parameters()
         self.unit.reset_parameters()
@@ -133,11 +136,11 @@ class ConnectomeConv(MessagePassing):
 
     @property
     def edge_index(self) -> Tensor:
-        """[2, E] of this layer's own connectome."""
+        """[2, E]: the edges of this layer's own connectome."""
         return self.adjacency.edge_index
 
     def edge_weight(self) -> Float[Tensor, "edge *channel"]:
-        """The weights in force, in edge order: tied, signed and lesioned. For plots and explanations too."""
+        """The weights w_e that the layer applies, in edge order: tied, signed and lesioned."""
         return self._lesioned(self.weights())
 
     def _lesioned(self, weight: Tensor) -> Tensor:
@@ -148,16 +151,20 @@ class ConnectomeConv(MessagePassing):
         return weight if mask is None else weight * _spread(mask, weight).to(weight.dtype)
 
     def lesion(self, *, neurons: Iterable[str] = (), edges: Iterable[int] = ()) -> None:
-        """Silence neurons (by name: they receive and send nothing, their output is zero) and edges (by number,
-        or a mask [E]).
+        """Silence neurons and edges until :meth:`heal`; repeated lesions add up, the learned weights do not change.
 
-        Lesions add up until :meth:`heal`; the learned weights stay as they are.
+        Args:
+            neurons: names; these neurons receive and send nothing, and their output is zero.
+            edges: numbers in the order of ``edge_index``, or a boolean mask [E].
+
+        Raises:
+            ValueError: an unknown name or edge number.
         """
         silent = torch.from_numpy(self.connectome.index(neurons))
-        cut = edge_numbers(edges, self.adjacency.num_edges)
+        cut = _edge_numbers(edges, self.adjacency.num_edges)
         like = self.weights.theta
-        self.neuron_mask = silenced(self.neuron_mask, self.adjacency.num_neurons, silent, like)
-        self.edge_mask = silenced(self.edge_mask, self.adjacency.num_edges, cut, like)
+        self.neuron_mask = _silenced(self.neuron_mask, self.adjacency.num_neurons, silent, like)
+        self.edge_mask = _silenced(self.edge_mask, self.adjacency.num_edges, cut, like)
 
     def heal(self) -> None:
         """Undo all lesions."""
@@ -167,11 +174,14 @@ class ConnectomeConv(MessagePassing):
         """Send x along the synapses.
 
         Args:
-            x: the state, see Shapes.
-            edge_index: None, or this layer's own ``edge_index``, for the connectome and its learned weights; otherwise
-                another graph as edge_index [2, E], PyG, torch.sparse or dense matrix (transposed: row = target).
-            edge_weight: [E] weights to use instead (lesions act on them too); with another graph the default is the
-                values of its matrix, else 1.
+            x: the state, see Shapes above.
+            edge_index: None, or this layer's own ``edge_index``, for the connectome and its learned weights. Otherwise
+                another graph: an edge_index [2, E], or a PyG, torch.sparse or dense matrix (transposed: row = target).
+            edge_weight: weights [E] or [E, in_channels] to use instead of the learned ones; lesions act on them too.
+                For another graph the default is the values of its matrix, or 1 without values.
+
+        Raises:
+            ValueError: x, edge_index or edge_weight of another shape.
         """
         batched = self._batched(x)
         own = edge_index is None or self._is_own(edge_index)
@@ -196,24 +206,24 @@ class ConnectomeConv(MessagePassing):
         return out if x.dim() == batched.dim() else out[0]
 
     def _aggregate(self, x: Tensor, adjacency: SparseAdjacency, weight: Tensor, diffusive: Tensor | None) -> Tensor:
-        if self._watched():
-            kept = torch.zeros_like(weight) if diffusive is None else weight * _spread(diffusive, weight)
+        if self._needs_messages():
+            target_weight = torch.zeros_like(weight) if diffusive is None else weight * _spread(diffusive, weight)
             edges = adjacency.edge_index
             size = (adjacency.num_neurons, adjacency.num_neurons)
-            return self.propagate(edges, size=size, x=x, edge_weight=weight, kept=kept)
+            return self.propagate(edges, size=size, x=x, edge_weight=weight, target_weight=target_weight)
         y = ops.aggregate(x, weight, adjacency, reduce=self.reduce)
         if diffusive is None:
             return y
-        leak = weight.new_zeros(adjacency.num_neurons, *weight.shape[1:])
-        leak = leak.index_add(0, adjacency.edge_index[1], weight * _spread(diffusive, weight))
+        total = weight.new_zeros(adjacency.num_neurons, *weight.shape[1:])
+        total = total.index_add(0, adjacency.edge_index[1], weight * _spread(diffusive, weight))
         if self.reduce == "mean":
-            leak = leak / _spread(adjacency.in_degree.clamp_min(1), leak)
-        return y - _spread(leak, x[0]) * x
+            total = total / _spread(adjacency.in_degree.clamp_min(1), total)
+        return y - _spread(total, x[0]) * x
 
-    def message(self, x_i: Tensor, x_j: Tensor, edge_weight: Tensor, kept: Tensor) -> Tensor:
-        """One message an edge: the unfused form, w_e x_u - (w_e x_v for a diffusive gap junction)."""
+    def message(self, x_i: Tensor, x_j: Tensor, edge_weight: Tensor, target_weight: Tensor) -> Tensor:
+        """The unfused message of each edge: w_e x_u, and w_e (x_u - x_v) for a diffusive gap junction."""
         message = _spread(edge_weight, x_j[0]) * x_j
-        return message if self._diffusive is None else message - _spread(kept, x_i[0]) * x_i
+        return message if self._diffusive is None else message - _spread(target_weight, x_i[0]) * x_i
 
     def _update(self, arrived: Tensor) -> Tensor:
         out = self.unit(arrived)
@@ -230,8 +240,8 @@ class ConnectomeConv(MessagePassing):
             return self.bias.expand(neurons, -1)
         return self.bias.index_select(0, self.unit.group)
 
-    def _watched(self) -> bool:
-        """Whether somebody listens to single messages, so that they must exist."""
+    def _needs_messages(self) -> bool:
+        """Whether a hook or explain mode reads single messages, which the fused sum never builds."""
         return bool(
             self.explain
             or self._message_forward_pre_hooks
@@ -256,7 +266,7 @@ class ConnectomeConv(MessagePassing):
         ranks = (5,) if maps else (2, 3)
         expected = "[B, N, C, H, W]" if maps else "[B, N, F] or [N, F]"
         if x.dim() not in ranks:
-            remedy = "reshape it so that batch, neuron and feature axes are told apart"
+            remedy = "reshape it to these axes"
             if x.dim() == 4:
                 remedy = "add the missing axis: x[None] for one sample's [N, C, H, W], x[:, :, None] for [B, N, H, W]"
             if x.dim() in (2, 3, 5):
@@ -287,5 +297,26 @@ class ConnectomeConv(MessagePassing):
 
 
 def _spread(values: Tensor, like: Tensor) -> Tensor:
-    """Values over the leading axes of another tensor, with axes of length 1 for its remaining ones."""
+    """The values with trailing axes of length 1 added, so that they broadcast against `like`."""
     return values.reshape(*values.shape, *[1] * (like.dim() - values.dim()))
+
+
+def _edge_numbers(edges: Iterable[int], count: int) -> Tensor:
+    """int64 numbers of the edges given by number or by a boolean mask [E]."""
+    chosen = edges if isinstance(edges, Tensor) else torch.as_tensor(np.asarray(list(edges)))
+    if chosen.dtype == torch.bool and chosen.shape == (count,):
+        return chosen.nonzero()[:, 0]
+    if not chosen.numel():
+        return torch.empty(0, dtype=torch.int64)
+    whole = not chosen.is_floating_point() and chosen.dtype != torch.bool and chosen.dim() == 1
+    if not whole or chosen.min() < 0 or chosen.max() >= count:
+        raise invalid("edges", f"edge numbers in 0..{count - 1} or a mask [{count}]", chosen.tolist(), "see edge_index")
+    return chosen.to(torch.int64)
+
+
+def _silenced(mask: Tensor | None, length: int, index: Tensor, like: Tensor) -> Tensor | None:
+    """The mask (1 intact, 0 silenced) with zeros at `index` too; None while nothing is silenced."""
+    if not index.numel():
+        return mask
+    whole = like.new_ones(length) if mask is None else mask
+    return whole.detach().index_fill(0, index.to(whole.device), 0.0)

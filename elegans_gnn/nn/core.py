@@ -1,7 +1,8 @@
-"""The recurrent core: signals enter at some neurons, travel K synapses far, and are read at others."""
+"""The recurrent core: a signal enters at the input neurons and crosses up to K synapses to the output neurons."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
-from elegans_gnn.connectome import ROLES
-from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.connectome import Neurons, select_neurons
+from elegans_gnn.errors import invalid
+from elegans_gnn.graphs import hops_from
 from elegans_gnn.nn.connectome_conv import ConnectomeConv
 
 if TYPE_CHECKING:
@@ -22,64 +24,34 @@ _CALIBRATION_ROUNDS = 8
 _CALIBRATION_STEPS = 6
 _CALIBRATION_SAMPLES = 16
 
-Neurons = str | Iterable[str]
-
-
-def select_neurons(connectome: Connectome, neurons: Neurons, argument: str) -> NDArray[np.int64]:
-    """Indices of the neurons of a role, or of a list of names, refused when there are none."""
-    present = [role for role in ROLES if (connectome.roles == role).any()]
-    if isinstance(neurons, str) and neurons not in ROLES and neurons not in connectome.names:
-        raise unknown_name(argument, neurons, (*present, "the name of a neuron"))
-    a_role = isinstance(neurons, str) and neurons in ROLES
-    index = connectome.role_index(str(neurons)) if a_role else connectome.index(neurons)
-    if not len(index):
-        raise invalid(argument, "at least one neuron", f"{neurons!r}: none", f"the roles present are {present}")
-    if len(np.unique(index)) != len(index):
-        raise invalid(argument, "each neuron once", "a repeated name", "drop the repetition")
-    return index
-
-
-def hops_from(connectome: Connectome, sources: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[N] the least number of synapses from any of the sources to each neuron; -1 where there is no way."""
-    hops = np.full(connectome.num_neurons, -1)
-    hops[sources] = 0
-    front = np.zeros(connectome.num_neurons, dtype=bool)
-    front[sources] = True
-    distance = 0
-    while front.any():
-        distance += 1
-        arrived = np.zeros_like(front)
-        arrived[connectome.post[front[connectome.pre]]] = True
-        front = arrived & (hops < 0)
-        hops[front] = distance
-    return hops
-
 
 class RecurrentCore(nn.Module):
-    r"""K recurrent steps on a connectome, the only way from the input neurons to the output neurons.
+    r"""K recurrent steps on a connectome, the only path from the input neurons to the output neurons.
 
     .. math::
         x^{(0)} = \mathrm{scatter}(s), \qquad
         x_v^{(t+1)} = \lambda_v \, x_v^{(t)} + \mathrm{conv}(x^{(t)})_v + [v \in \text{inputs}, t + 1 < K] \, s_v
 
-    with the input s re-injected at the input neurons after each step but the last, and a learnable leak factor
-    :math:`\lambda_v` per neuron: what a neuron keeps of its own state.
+    The input s enters again at the input neurons after each step but the last. The leak :math:`\lambda_v`, learnable
+    and one per neuron, is the share of its own state that neuron v carries into the next step.
 
     Args:
         connectome: the graph.
-        channels: F of a vector state, or C of maps; equal before and after each step.
-        steps: K >= 1, how many synapses far a signal can travel.
-        inputs, outputs: a role, or names of neurons.
-        keep: initial :math:`\lambda_v`.
-        calibrate: scale the initial weights so that the state's root mean square is multiplied by about 1 a step
-            (see :meth:`gain_per_step`), without which K steps amplify or silence the signal.
+        channels: F of a vector state, or C of feature maps; the same before and after each step.
+        steps: K >= 1, the largest number of synapses that a signal can cross.
+        inputs: the neurons that receive the signal: a role, a name, or names.
+        outputs: the neurons that are read: a role, a name, or names.
+        leak: the initial share of its state that a neuron carries into the next step, :math:`\lambda_v` in [0, 1).
+        calibrate: scale the initial weights so that each step multiplies the root mean square of the state by about 1
+            (see :meth:`gain_per_step`). Without it, K steps amplify the signal or make it vanish.
         conv: further arguments of :class:`ConnectomeConv` (kernel_size, unit, activation, signs, norm, ...).
 
     Shapes:
         s: [B, inputs, F] or [B, inputs, C, H, W]; output: [B, outputs, ...] with the same features.
 
     Raises:
-        ValueError: no inputs or outputs, or an output neuron that no input reaches in K steps.
+        ValueError: steps < 1, a leak outside [0, 1), no inputs or outputs, or an output neuron that no input reaches
+            in K steps.
     """
 
     input_index: Tensor
@@ -93,25 +65,31 @@ class RecurrentCore(nn.Module):
         steps: int = 4,
         inputs: Neurons = "sensory",
         outputs: Neurons = "motor",
-        keep: float = 0.5,
+        leak: float = 0.5,
         calibrate: bool = True,
         **conv: Any,
     ) -> None:
         super().__init__()
+        if "keep" in conv:
+            _warn_renamed("RecurrentCore(keep=)")
+            leak = conv.pop("keep")
         if not isinstance(steps, int) or steps < 1:
             raise invalid(
-                "steps", "a whole number >= 1", steps, "use steps=4, which reaches every motor neuron of the worm"
+                "steps",
+                "a whole number >= 1",
+                steps,
+                "use steps=4; the motor neurons of the worm are at most 3 synapses away",
             )
-        if not 0 <= keep < 1:
-            raise invalid("keep", "in [0, 1)", keep, "use 0.5; 1 would never forget")
+        if not 0 <= leak < 1:
+            raise invalid("leak", "in [0, 1)", leak, "use 0.5; with 1 a state would never decay")
         sources = select_neurons(connectome, inputs, "inputs")
         targets = select_neurons(connectome, outputs, "outputs")
         _check_reach(connectome, sources, targets, steps)
-        self.connectome, self.steps, self.keep_init, self.calibrate = connectome, steps, keep, calibrate
+        self.connectome, self.steps, self.leak_init, self.calibrate = connectome, steps, leak, calibrate
         self.register_buffer("input_index", torch.from_numpy(sources), persistent=False)
         self.register_buffer("output_index", torch.from_numpy(targets), persistent=False)
         self.conv = ConnectomeConv(connectome, channels, channels, **conv)
-        self.keep = nn.Parameter(torch.empty(connectome.num_neurons))
+        self.leak = nn.Parameter(torch.empty(connectome.num_neurons))
         self.reset_parameters()
 
     @property
@@ -124,44 +102,73 @@ class RecurrentCore(nn.Module):
         """Number of output neurons."""
         return len(self.output_index)
 
+    @property
+    def keep(self) -> nn.Parameter:
+        """The former name of `leak` (deprecated)."""
+        _warn_renamed("RecurrentCore.keep")
+        return self.leak
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        old, new = f"{prefix}keep", f"{prefix}leak"
+        if old in state_dict and new not in state_dict:  # saved before `keep` was renamed
+            state_dict[new] = state_dict.pop(old)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
     def reset_parameters(self) -> None:
-        """Draw all parameters anew; with `calibrate`, then bring the gain per step near 1."""
+        """Draw all parameters again; with `calibrate`, then bring the gain per step near 1.
+
+        Calibration stops at a gain of 0 (a graph without edges, leak 0), which no scale of the weights would change.
+        """
         self.conv.reset_parameters()
-        nn.init.constant_(self.keep, self.keep_init)
-        if self.calibrate:
-            for _ in range(_CALIBRATION_ROUNDS):
-                # Damped: the kept share of the state does not scale with the weights.
-                self.conv.weights.rescale(self.gain_per_step() ** -1.5)
+        nn.init.constant_(self.leak, self.leak_init)
+        for _ in range(_CALIBRATION_ROUNDS if self.calibrate else 0):
+            gain = self.gain_per_step()
+            if gain == 0:
+                break
+            # Damped: the leak's share of the gain does not scale with the weights.
+            self.conv.weights.rescale(gain**-1.5)
 
     @torch.no_grad()
     def gain_per_step(self, samples: int = _CALIBRATION_SAMPLES) -> float:
         """By how much one step multiplies the root mean square of a random state, without new input.
 
+        Args:
+            samples: the number of random states.
+
         Returns:
-            The geometric mean over a few steps, started from white noise at all neurons (its own fixed generator, so
-            that measuring changes no other random number).
+            The geometric mean over up to 6 steps that start from white noise at all neurons. The noise comes from its
+            own fixed generator, so that measuring changes no other random number. On a graph without cycles and with
+            leak 0 the state dies out: the mean is then over the steps before, and 0 if not even the first step leaves
+            anything.
         """
         generator = torch.Generator().manual_seed(0)
         window = () if self.conv.kernel_size is None else (4, 4)
         shape = (samples, self.connectome.num_neurons, self.conv.in_channels, *window)
-        state = torch.randn(shape, generator=generator).to(self.keep)
+        state = torch.randn(shape, generator=generator).to(self.leak)
+        size = state.square().mean().sqrt()
         gains = []
         for _ in range(_CALIBRATION_STEPS):
-            state = state / state.square().mean().sqrt()
-            state = self.step(state)
-            gains.append(state.square().mean().sqrt())
-        return float(torch.stack(gains).log().mean().exp())
+            state = self.step(state / size)
+            size = state.square().mean().sqrt()
+            if size == 0:
+                break
+            gains.append(size)
+        return float(torch.stack(gains).log().mean().exp()) if gains else 0.0
 
     def step(self, state: Float[Tensor, "batch neuron *feature"]) -> Float[Tensor, "batch neuron *feature"]:
-        """One step without input: what each neuron keeps plus what arrives."""
+        """One step without input: the leak's share of each neuron's state plus what arrives."""
         mask = self.conv.neuron_mask
-        keep = self.keep if mask is None else self.keep * mask
+        leak = self.leak if mask is None else self.leak * mask
         # Under autocast single operations may change the type; the state keeps its own.
         arrived = self.conv(state).to(state.dtype)
-        return torch.addcmul(arrived, state, keep.to(state.dtype).reshape(-1, *[1] * (state.dim() - 2)))
+        return torch.addcmul(arrived, state, leak.to(state.dtype).reshape(-1, *[1] * (state.dim() - 2)))
 
     def forward(self, signal: Float[Tensor, "batch input *feature"]) -> Float[Tensor, "batch output *feature"]:
-        """Carry the signal from the input neurons to the output neurons."""
+        """Carry the signal from the input neurons to the output neurons.
+
+        Raises:
+            ValueError: the signal has another number of input neurons.
+        """
         return self.states(signal).index_select(1, self.output_index)
 
     def states(self, signal: Float[Tensor, "batch input *feature"]) -> Float[Tensor, "batch neuron *feature"]:
@@ -172,7 +179,7 @@ class RecurrentCore(nn.Module):
         if self.conv.neuron_mask is not None:
             silent = self.conv.neuron_mask[self.input_index].to(signal.dtype)
             signal = signal * silent.reshape(-1, *[1] * (signal.dim() - 2))
-        empty = signal.new_zeros(signal.shape[0], len(self.keep), *signal.shape[2:])
+        empty = signal.new_zeros(signal.shape[0], len(self.leak), *signal.shape[2:])
         state = empty.index_copy(1, self.input_index, signal)
         for step in range(self.steps):
             state = self.step(state)
@@ -181,7 +188,7 @@ class RecurrentCore(nn.Module):
         return state
 
     def lesion(self, *, neurons: Iterable[str] = (), edges: Iterable[int] = ()) -> None:
-        """Silence neurons or edges, see :meth:`ConnectomeConv.lesion`."""
+        """Silence neurons or edges; see :meth:`ConnectomeConv.lesion`."""
         self.conv.lesion(neurons=neurons, edges=edges)
 
     def heal(self) -> None:
@@ -190,6 +197,11 @@ class RecurrentCore(nn.Module):
 
     def extra_repr(self) -> str:
         return f"steps={self.steps}, inputs={self.num_inputs}, outputs={self.num_outputs}"
+
+
+def _warn_renamed(old: str) -> None:
+    """Warn whoever called the caller of this function."""
+    warnings.warn(f"{old} is now called leak; the next release removes the old name", DeprecationWarning, stacklevel=3)
 
 
 def _check_reach(connectome: Connectome, sources: NDArray[np.int64], targets: NDArray[np.int64], steps: int) -> None:

@@ -1,11 +1,20 @@
-"""The sparse aggregation that everything rests on, and the choice of the code that runs it."""
+"""The sparse operators that everything rests on, and the choice of the code that runs them."""
 
 from __future__ import annotations
 
-from elegans_gnn.ops import _flops as _flops
-from elegans_gnn.ops._aggregate import aggregate as aggregate
-from elegans_gnn.ops._backends import available_backends as available_backends
-from elegans_gnn.ops._backends import backend as backend
-from elegans_gnn.ops.synaptic import synaptic_conv2d as synaptic_conv2d
+from elegans_gnn.ops._aggregate import aggregate
+from elegans_gnn.ops._backends import AGGREGATION, OperatorFamily, available_backends, backend, resolve_backend
+from elegans_gnn.ops._buffers import buffer, release_buffers
+from elegans_gnn.ops.synaptic import synaptic_conv2d
 
-__all__ = ["aggregate", "available_backends", "backend", "synaptic_conv2d"]
+__all__ = [
+    "AGGREGATION",
+    "OperatorFamily",
+    "aggregate",
+    "available_backends",
+    "backend",
+    "buffer",
+    "release_buffers",
+    "resolve_backend",
+    "synaptic_conv2d",
+]

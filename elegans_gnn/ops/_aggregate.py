@@ -12,7 +12,8 @@ from torch.autograd.function import once_differentiable
 from elegans_gnn._shapes import Float
 from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.ops import _backends, _contract
-from elegans_gnn.ops._graph import REDUCES, Graph
+from elegans_gnn.ops.codes import REDUCES
+from elegans_gnn.ops.reference import Graph
 from elegans_gnn.sparse import SparseAdjacency
 
 _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -36,7 +37,7 @@ def aggregate(
     Args:
         x: the states, [B, N, *feature] with any number of feature axes, or [N, F].
         weight: one weight per edge [E], or per edge and channel [E, C] with C the first feature axis; in the order of
-            `adjacency.edge_index`. Same dtype as x, or float32 beside half-precision x.
+            `adjacency.edge_index`. Same dtype as x, or float32 with half-precision x.
         adjacency: the edges; on the device of x.
         reduce: "sum", "mean", "mul" or "max".
 
@@ -48,7 +49,7 @@ def aggregate(
     """
     _validate(x, weight, adjacency, reduce)
     graph = Graph(adjacency.rowptr, adjacency.col, adjacency.perm, adjacency.colptr, adjacency.row, adjacency.csc_perm)
-    backend = _backends.resolve(x.device)
+    backend = _backends.resolve_backend(x)
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         y, _ = _Transformable.apply(*_raw(x, weight), *graph, reduce, backend)
         return y.view(x.shape)
@@ -130,19 +131,9 @@ class _Transformable(torch.autograd.Function):
     """The same for torch.func transforms and torch.compile, which need a `setup_context` and see tensors only."""
 
     @staticmethod
-    def forward(
-        x: Tensor,
-        weight: Tensor,
-        rowptr: Tensor,
-        col: Tensor,
-        perm: Tensor,
-        colptr: Tensor,
-        row: Tensor,
-        csc_perm: Tensor,
-        reduce: str,
-        backend: str,
-    ) -> tuple[Tensor, Tensor]:
-        return _contract.aggregate_forward(x, weight, rowptr, col, perm, colptr, row, csc_perm, reduce, backend)
+    def forward(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+        y, winner = _contract.aggregate_forward(x, weight, *rest)
+        return y, winner
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -176,6 +167,11 @@ def _validate(x: Tensor, weight: Tensor, adjacency: SparseAdjacency, reduce: str
     if weight.dim() not in (1, 2) or weight.shape[0] != edges or (weight.dim() == 2 and weight.shape[1] != channels):
         expected = f"of shape [{edges}] (one per edge) or [{edges}, {channels}] (per edge and channel)"
         raise invalid("weight", expected, list(weight.shape), "take the order from adjacency.edge_index")
+    validate_types(x, weight, adjacency)
+
+
+def validate_types(x: Tensor, weight: Tensor, adjacency: SparseAdjacency) -> None:
+    """Refuse dtypes and devices that no operator on states and edge weights takes."""
     if x.dtype not in _DTYPES:
         raise invalid("x", "float32, float64, float16 or bfloat16", x.dtype, "convert it with x.to(torch.float32)")
     if weight.dtype != x.dtype and not (weight.dtype == torch.float32 and x.dtype in _HALF):

@@ -1,26 +1,32 @@
 """Memory for large CPU results that is used again after the result is gone.
 
-The C library gives blocks above 32 MiB back to the system at once, so each call would pay for new, zeroed pages: as
-much time as the aggregation itself. Freed blocks are kept, up to a bound, as torch's own allocator does on GPUs.
+The C library gives large blocks back to the system at once, so each call would pay for new, zeroed pages: as much
+time as the aggregation itself. Freed blocks are kept, up to a bound, as torch's own allocator does on GPUs. They ask
+for huge pages.
 """
 
 from __future__ import annotations
 
+import math
 import mmap
+import os
 import threading
 import weakref
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-# glibc never keeps a freed block larger than this for itself.
-SMALLEST = 32 << 20
+# A huge page. From here on kept blocks are faster than the C library's, whose pages are small.
+SMALLEST = 2 << 20
 # What may lie unused: a forward and a backward pass of 128 MiB states, twice over.
-KEEP = 512 << 20
+MOST_UNUSED = 512 << 20
 
+# In a tensor network, a new block costs more in page faults from here on than a kept one in bookkeeping.
+_SMALLEST_IN_A_STEP = 1 << 19
 _HUGE_PAGE = 2 << 20
-_free: list[mmap.mmap] = []
-# Re-entrant: the collector may give a block back while this thread takes one.
+_unused: list[mmap.mmap] = []
+# Re-entrant: the garbage collector may give a block back while this thread takes one.
 _lock = threading.RLock()
 
 
@@ -36,17 +42,36 @@ def empty(like: Tensor, shape: torch.Size, smallest: int = SMALLEST) -> Tensor:
     return torch.frombuffer(view, dtype=like.dtype, count=shape.numel()).view(shape)
 
 
-def release() -> None:
-    """Give the unused blocks back to the system."""
+def buffer(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """The same for the tensors of one training step, which the next step needs again: smaller ones are kept too."""
+    if like.device.type != "cpu" or math.prod(shape) * like.element_size() < _SMALLEST_IN_A_STEP:
+        return like.new_empty(shape)
+    return empty(like, torch.Size(shape), _SMALLEST_IN_A_STEP)
+
+
+def cut(block: Tensor, shapes: Sequence[Sequence[int]]) -> list[Tensor]:
+    """Tensors of these shapes, one after the other out of a flat block."""
+    parts = block.split_with_sizes([math.prod(shape) for shape in shapes])
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def unused_bytes() -> int:
+    """How much memory is kept and not in use."""
     with _lock:
-        _free.clear()
+        return sum(map(len, _unused))
+
+
+def release_buffers() -> None:
+    """Give the memory that is kept for the next call, 512 MiB at most, back to the system."""
+    with _lock:
+        _unused.clear()
 
 
 def _take(size: int) -> mmap.mmap:
     with _lock:
-        for index, block in enumerate(_free):
+        for index, block in enumerate(_unused):
             if len(block) == size:
-                return _free.pop(index)
+                return _unused.pop(index)
     block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     block.madvise(mmap.MADV_HUGEPAGE)
     return block
@@ -54,6 +79,17 @@ def _take(size: int) -> mmap.mmap:
 
 def _give_back(block: mmap.mmap) -> None:
     with _lock:
-        _free.append(block)
-        while sum(map(len, _free)) > KEEP:
-            _free.pop(0)
+        _unused.append(block)
+        while unused_bytes() > MOST_UNUSED:
+            _unused.pop(0)
+
+
+def _after_fork() -> None:
+    """In a child process: a thread that held the lock is not there to give it back."""
+    global _lock
+    _lock = threading.RLock()
+    _unused.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,4 +1,4 @@
-"""The op contract: schema, fake and dispatch of the two raw operators, side by side.
+"""The contract of the aggregation: schema, fake, dispatch and FLOPs of the two raw operators, side by side.
 
     elegans_gnn::aggregate_forward    x [B, N, C, K], weight [E, 1 or C] -> y like x, winner (max: int32; else empty)
     elegans_gnn::aggregate_backward   the same and grad_y -> grad_x, grad_weight (one that is not needed is empty)
@@ -11,114 +11,90 @@ pass ran, whatever thread or context it happens in.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from elegans_gnn.ops import _backends
-from elegans_gnn.ops._graph import Graph
+from elegans_gnn.ops.reference import Graph
 
 LIBRARY = torch.library.Library("elegans_gnn", "DEF")
+GRAPH = "Tensor rowptr, Tensor col, Tensor perm, Tensor colptr, Tensor row, Tensor csc_perm"
 
-LIBRARY.define(
-    "aggregate_forward(Tensor x, Tensor weight, Tensor rowptr, Tensor col, Tensor perm, Tensor colptr, Tensor row, "
-    "Tensor csc_perm, str reduce, str backend) -> (Tensor y, Tensor winner)",
-    tags=(torch.Tag.pt2_compliant_tag,),
+
+def define(schema: str, fake: Callable[..., Any], flops: Callable[..., int] | None = None) -> Any:
+    """Make an operator of this schema known, with the shapes that it gives and what it costs; returns the operator.
+
+    The formula gets the arguments with shapes in the place of tensors. FlopCounterMode then counts the operator.
+    """
+    LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+    name = schema.partition("(")[0]
+    torch.library.register_fake(f"elegans_gnn::{name}", fake, lib=LIBRARY)
+    packet = getattr(torch.ops.elegans_gnn, name)
+    if flops is not None:
+        register_flop_formula(packet)(flops)
+    return packet.default
+
+
+def implement(operator: Any, kernel: Callable[..., Any]) -> None:
+    """One Python kernel for CPU and CUDA: the backend decides which code runs, not the dispatch key."""
+    LIBRARY.impl(operator.name().partition("::")[2], kernel, "CompositeExplicitAutograd")
+
+
+def _forward_fake(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    reduce = rest[6]
+    return x.new_empty(x.shape), x.new_empty(x.shape if reduce == "max" else (0,), dtype=torch.int32)
+
+
+def _backward_fake(grad_y: Tensor, x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    need_x, need_weight = rest[-2:]
+    return x.new_empty(x.shape if need_x else (0,)), weight.new_empty(weight.shape if need_weight else (0,))
+
+
+def _forward_flops(x: tuple[int, ...], weight: tuple[int, ...], *_: Any, **__: Any) -> int:
+    """As for the sparse product that it is: one multiplication and one addition per edge and feature."""
+    batch, _neurons, channels, features = x
+    return 2 * weight[0] * batch * channels * features
+
+
+def _backward_flops(grad_y: tuple[int, ...], x: tuple[int, ...], weight: tuple[int, ...], *rest: Any, **__: Any) -> int:
+    need_x, need_weight = rest[-2:]
+    return (bool(need_x) + bool(need_weight)) * _forward_flops(x, weight)
+
+
+aggregate_forward = define(
+    f"aggregate_forward(Tensor x, Tensor weight, {GRAPH}, str reduce, str backend) -> (Tensor y, Tensor winner)",
+    _forward_fake,
+    _forward_flops,
 )
-LIBRARY.define(
-    "aggregate_backward(Tensor grad_y, Tensor x, Tensor weight, Tensor winner, Tensor rowptr, Tensor col, Tensor perm, "
-    "Tensor colptr, Tensor row, Tensor csc_perm, str reduce, str backend, bool need_x, bool need_weight) "
-    "-> (Tensor grad_x, Tensor grad_weight)",
-    tags=(torch.Tag.pt2_compliant_tag,),
+aggregate_backward = define(
+    f"aggregate_backward(Tensor grad_y, Tensor x, Tensor weight, Tensor winner, {GRAPH}, str reduce, str backend, "
+    "bool need_x, bool need_weight) -> (Tensor grad_x, Tensor grad_weight)",
+    _backward_fake,
+    _backward_flops,
 )
 
 
-def _forward(
-    x: Tensor,
-    weight: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    perm: Tensor,
-    colptr: Tensor,
-    row: Tensor,
-    csc_perm: Tensor,
-    reduce: str,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
-    graph = Graph(rowptr, col, perm, colptr, row, csc_perm)
+def _forward(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    *graph, reduce, backend = rest
     if not x.numel():
-        return _forward_fake(x, weight, *graph, reduce, backend)
-    return _backends.implementation(backend).forward(x, weight, graph, reduce)
+        return _forward_fake(x, weight, *rest)
+    return _backends.implementation(backend).forward(x, weight, Graph(*graph), reduce)
 
 
-def _forward_fake(
-    x: Tensor,
-    weight: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    perm: Tensor,
-    colptr: Tensor,
-    row: Tensor,
-    csc_perm: Tensor,
-    reduce: str,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
-    winner = x.new_empty(x.shape if reduce == "max" else (0,), dtype=torch.int32)
-    return x.new_empty(x.shape), winner
-
-
-def _backward(
-    grad_y: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    winner: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    perm: Tensor,
-    colptr: Tensor,
-    row: Tensor,
-    csc_perm: Tensor,
-    reduce: str,
-    backend: str,
-    need_x: bool,
-    need_weight: bool,
-) -> tuple[Tensor, Tensor]:
-    graph = Graph(rowptr, col, perm, colptr, row, csc_perm)
+def _backward(grad_y: Tensor, x: Tensor, weight: Tensor, winner: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    *graph, reduce, backend, need_x, need_weight = rest
     if not x.numel():
         return x.new_empty(x.shape if need_x else (0,)), weight.new_zeros(weight.shape if need_weight else (0,))
-    return _backends.implementation(backend).backward(grad_y, x, weight, winner, graph, reduce, need_x, need_weight)
+    kernels = _backends.implementation(backend)
+    return kernels.backward(grad_y, x, weight, winner, Graph(*graph), reduce, need_x, need_weight)
 
 
-def _backward_fake(
-    grad_y: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    winner: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    perm: Tensor,
-    colptr: Tensor,
-    row: Tensor,
-    csc_perm: Tensor,
-    reduce: str,
-    backend: str,
-    need_x: bool,
-    need_weight: bool,
-) -> tuple[Tensor, Tensor]:
-    grad_x = x.new_empty(x.shape if need_x else (0,))
-    grad_weight = weight.new_empty(weight.shape if need_weight else (0,))
-    return grad_x, grad_weight
-
-
-# One Python kernel for CPU and CUDA: which code runs is the backend's business, not the dispatch key's.
-for _name, _kernel, _fake in (
-    ("aggregate_forward", _forward, _forward_fake),
-    ("aggregate_backward", _backward, _backward_fake),
-):
-    LIBRARY.impl(_name, _kernel, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"elegans_gnn::{_name}", _fake, lib=LIBRARY)
-
-aggregate_forward = torch.ops.elegans_gnn.aggregate_forward.default
-aggregate_backward = torch.ops.elegans_gnn.aggregate_backward.default
+implement(aggregate_forward, _forward)
+implement(aggregate_backward, _backward)
 
 
 def plain(*tensors: Tensor) -> bool:

@@ -11,35 +11,25 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from elegans_gnn.ops import _buffers
-from elegans_gnn.ops._graph import REDUCES, Graph
-from elegans_gnn.ops._library import library_path, load_library
+from elegans_gnn.ops import codes
+from elegans_gnn.ops._backends import native_library
+from elegans_gnn.ops._buffers import empty
+from elegans_gnn.ops.reference import Graph
 
-_REDUCE = {name: code for code, name in enumerate(REDUCES)}
-_DTYPE = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
-_STATUS = {1: "not enough memory for the working buffers", 2: "this processor lacks the requested instruction set"}
-# The fields of elegans_call in csrc/elegans_gnn.h.
-_pack = struct.Struct("=33q").pack
+_DTYPE = {getattr(torch, name): code for name, code in codes.DTYPE.items()}
+_pack = struct.Struct(codes.AGGREGATE_CALL).pack
 
-# For tests and benchmarks: 0 chooses; else the schedule (1 strips, 2 rows), the set (1 baseline, 2 AVX2, 3 AVX-512).
-schedule = 0
-instruction_set = 0
+# For tests and benchmarks: the way the work is cut and the instruction set; the library chooses.
+schedule = codes.SCHEDULE["auto"]
+instruction_set = codes.INSTRUCTION_SET["best"]
 
-
-def _require_library() -> None:
-    if load_library() is None:
-        raise RuntimeError(f"backend native needs {library_path()}; install a C++17 compiler and reinstall elegans_gnn")
-
-
-_require_library()
-_library = load_library()
-assert _library is not None
+_library = native_library()
 _forward, _backward = _library.elegans_forward, _library.elegans_backward
 
 
 def forward(x: Tensor, weight: Tensor, graph: Graph, reduce: str) -> tuple[Tensor, Tensor]:
     """See `elegans_gnn.ops.reference.forward`."""
-    y = _buffers.empty(x, x.shape)
+    y = empty(x, x.shape)
     winner = x.new_empty(x.shape if reduce == "max" else (0,), dtype=torch.int32)
     _call(_forward, x, None, weight, winner, y, None, None, graph, reduce)
     return y, winner
@@ -56,7 +46,7 @@ def backward(
     need_weight: bool,
 ) -> tuple[Tensor, Tensor]:
     """See `elegans_gnn.ops.reference.backward`."""
-    grad_x = _buffers.empty(x, x.shape) if need_x else x.new_empty(0)
+    grad_x = empty(x, x.shape) if need_x else x.new_empty(0)
     grad_weight = weight.new_empty(weight.shape if need_weight else (0,))
     _call(_backward, x, grad_y, weight, winner, None, grad_x, grad_weight, graph, reduce)
     return grad_x, grad_weight
@@ -85,7 +75,7 @@ def _call(
     if grad is not None:
         grad_fields = (grad.data_ptr(), *(strides if whole else grad.stride()[:3]))
     block = _pack(
-        _REDUCE[reduce], _DTYPE[x.dtype], _DTYPE[weight.dtype], schedule, instruction_set, torch.get_num_threads(),
+        codes.REDUCE[reduce], _DTYPE[x.dtype], _DTYPE[weight.dtype], schedule, instruction_set, torch.get_num_threads(),
         *shape, weight.shape[0], weight_channels, x.data_ptr(), *(strides if whole else x.stride()[:3]), *grad_fields,
         weight.data_ptr(), *((weight_channels, 1) if whole else weight.stride()), winner.data_ptr(),
         0 if y is None else y.data_ptr(),
@@ -95,7 +85,7 @@ def _call(
     )  # fmt: skip
     status = function(block)
     if status:
-        raise RuntimeError(f"the native aggregation failed: {_STATUS[status]}")
+        raise RuntimeError(f"the native aggregation failed: {codes.STATUS[status]}")
 
 
 def _whole_shape(x: Tensor, weight: Tensor) -> tuple[int, int, int, int]:

@@ -7,13 +7,23 @@ summed in float32. Outputs are y [B, N, C, K] and, for max, the winning edge's p
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from elegans_gnn.ops._graph import Graph
-
 _EMPTY = {"sum": 0.0, "mean": 0.0, "mul": 1.0, "max": 0.0}
+
+
+class Graph(NamedTuple):
+    """CSR by target and CSC by source, both with their permutation into the caller's edge order (int32)."""
+
+    rowptr: Tensor
+    col: Tensor
+    perm: Tensor
+    colptr: Tensor
+    row: Tensor
+    csc_perm: Tensor
 
 
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:

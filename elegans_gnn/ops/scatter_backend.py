@@ -1,8 +1,8 @@
 """The aggregation through torch_scatter, for comparison with it: forms the messages [B, E, C, K] in full.
 
 Where torch_scatter defines no result, or another one, the call is refused: its maximum overlooks NaN, and its gradient
-of a product divides by the factors, so it has none at zeros. Equal maxima are told apart as elsewhere on the CPU only;
-on a GPU torch_scatter names any one of them.
+of a product divides by the factors, so it has none at zeros. Among equal maxima the first edge wins, as elsewhere, on
+the CPU only; on a GPU torch_scatter names any one of them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from elegans_gnn.errors import invalid, require
-from elegans_gnn.ops._graph import Graph
-from elegans_gnn.ops.reference import accumulation_dtype
+from elegans_gnn.ops.reference import Graph, accumulation_dtype
 
 _scatter = require("torch_scatter")
 
@@ -81,7 +80,7 @@ def backward(
 
 
 def _messages(x: Tensor, weight: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
-    """Every edge's message in CSR order [B, E, C, K], and the weights beside them."""
+    """Every edge's message in CSR order [B, E, C, K], and their weights."""
     wide = accumulation_dtype(x.dtype)
     edge_weight = weight[graph.perm].to(wide)[:, :, None]
     return edge_weight * x[:, graph.col].to(wide), edge_weight

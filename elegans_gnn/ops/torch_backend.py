@@ -13,8 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from elegans_gnn.ops._graph import Graph
-from elegans_gnn.ops.reference import accumulation_dtype
+from elegans_gnn.ops.reference import Graph, accumulation_dtype
 
 # Messages held at once: 4M elements are 16 MB in float32, far below a state of benchmark size.
 _CHUNK_ELEMENTS = 1 << 22

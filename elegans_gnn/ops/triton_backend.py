@@ -12,9 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from elegans_gnn.ops import codes
 from elegans_gnn.ops import triton_kernels as kernels
-from elegans_gnn.ops._graph import REDUCES, Graph
-from elegans_gnn.ops.reference import accumulation_dtype
+from elegans_gnn.ops.reference import Graph, accumulation_dtype
 
 # Elements of a tile of 4-byte numbers; half as many of 8 bytes, which would not fit the registers. Forward needs
 # occupancy; backward writes one partial weight gradient per tile and edge, so its tiles are larger.
@@ -64,7 +64,7 @@ def forward(x: Tensor, weight: Tensor, graph: Graph, reduce: str) -> tuple[Tenso
             kernels.forward_kernel[x.shape[1] * b_tiles * k_tiles, cut.channels](
                 x[part], weight, y[part], winner[part] if reduce == "max" else winner, *graph[:3],
                 x.shape[1], x[part].shape[0], cut.inner, *x.stride()[:3], *weight.stride(), *y.stride()[:3],
-                REDUCE=REDUCES.index(reduce), LANE_WEIGHTS=cut.lane_weights, ACC=_ACC[accumulation_dtype(x.dtype)],
+                REDUCE=codes.REDUCE[reduce], LANE_WEIGHTS=cut.lane_weights, ACC=_ACC[accumulation_dtype(x.dtype)],
                 BLOCK_B=cut.block_b, BLOCK_K=cut.block_k,
             )  # fmt: skip
     return y, winner
@@ -99,7 +99,7 @@ def backward(
                 grad_x[part] if need_x else grad_x, partial, *graph,
                 x.shape[1], samples, cut.inner, *weight.shape, *grad_y.stride()[:3], *x.stride()[:3], *weight.stride(),
                 *out_strides,
-                REDUCE=REDUCES.index(reduce), LANE_WEIGHTS=cut.lane_weights, NEED_X=need_x, NEED_WEIGHT=need_weight,
+                REDUCE=codes.REDUCE[reduce], LANE_WEIGHTS=cut.lane_weights, NEED_X=need_x, NEED_WEIGHT=need_weight,
                 ACC=_ACC[wide], BLOCK_B=cut.block_b, BLOCK_K=cut.block_k,
             )  # fmt: skip
             partials.append(partial)

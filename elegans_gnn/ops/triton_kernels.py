@@ -13,7 +13,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-SUM, MEAN, MUL, MAX = (tl.constexpr(code) for code in range(4))
+from elegans_gnn.ops import codes
+
+SUM, MEAN, MUL, MAX = (tl.constexpr(codes.REDUCE[name]) for name in ("sum", "mean", "mul", "max"))
 
 
 @triton.jit

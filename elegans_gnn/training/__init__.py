@@ -19,31 +19,32 @@ _HOME = {
     "evaluate_classification": "metrics",
     "ReconstructionMetrics": "metrics",
     "evaluate_reconstruction": "metrics",
-    "pca_reconstruction": "baselines",
-    "EightBitCode": "eight_bit",
-    "eight_bit_reconstruction": "eight_bit",
+    "pca_reconstruction": "pca",
+    "EightBitCode": "metrics",
+    "eight_bit_reconstruction": "metrics",
+    "AutoencoderResult": "results",
     "ClassifierResult": "results",
-    "RunResult": "results",
     "train": "run",
     "train_autoencoder": "run",
     "train_classifier": "run",
-    "load_autoencoder": "load",
-    "load_classifier": "load",
-    "open_checkpoint": "load",
-    "new_run_folder": "folders",
+    "load_autoencoder": "checkpoint",
+    "load_classifier": "checkpoint",
+    "open_checkpoint": "checkpoint",
+    "new_run_folder": "folder",
     "print_result": "report",
 }
-__getattr__, __dir__ = lazy_names(__name__, _HOME)
+_RENAMED = {"RunResult": "AutoencoderResult"}
+__getattr__, __dir__ = lazy_names(__name__, _HOME, renamed=_RENAMED)
 
 __all__ = [
     "AutoencoderConfig",
+    "AutoencoderResult",
     "ClassificationMetrics",
     "ClassifierConfig",
     "ClassifierResult",
     "EightBitCode",
     "MuonAdamW",
     "ReconstructionMetrics",
-    "RunResult",
     "TrainingBatches",
     "TrainingConfig",
     "eight_bit_reconstruction",
@@ -64,19 +65,20 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from elegans_gnn.training.baselines import pca_reconstruction
     from elegans_gnn.training.batches import TrainingBatches
+    from elegans_gnn.training.checkpoint import load_autoencoder, load_classifier, open_checkpoint
     from elegans_gnn.training.config import AutoencoderConfig, ClassifierConfig, TrainingConfig
-    from elegans_gnn.training.eight_bit import EightBitCode, eight_bit_reconstruction
-    from elegans_gnn.training.folders import new_run_folder
-    from elegans_gnn.training.load import load_autoencoder, load_classifier, open_checkpoint
+    from elegans_gnn.training.folder import new_run_folder
     from elegans_gnn.training.metrics import (
         ClassificationMetrics,
+        EightBitCode,
         ReconstructionMetrics,
+        eight_bit_reconstruction,
         evaluate_classification,
         evaluate_reconstruction,
     )
     from elegans_gnn.training.optim import MuonAdamW, exponential_average, parameter_groups, warmup_cosine
+    from elegans_gnn.training.pca import pca_reconstruction
     from elegans_gnn.training.report import print_result
-    from elegans_gnn.training.results import ClassifierResult, RunResult
+    from elegans_gnn.training.results import AutoencoderResult, ClassifierResult
     from elegans_gnn.training.run import train, train_autoencoder, train_classifier

@@ -1,94 +1,216 @@
-"""One frozen object that says everything a run depends on, for each task."""
+"""The configuration of a run: settings written by their plain names, checked together, read by group.
+
+Settings are written flat, in Python (``AutoencoderConfig(steps=2000, leak=0.3)``), in a YAML file (``steps: 2000``) and
+on the command line (``--steps 2000``), and read by group (``config.optim.steps``).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
 
-from elegans_gnn.errors import invalid
-from elegans_gnn.training.base_config import CHOICES, TYPES, TrainingConfig
-from elegans_gnn.training.presets import AUTOENCODER, CLASSIFIER
+from elegans_gnn.datasets import DATA, data_set_of
+from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.training.model_options import (
+    checked_options,
+    chooser,
+    idle_settings,
+    known_options,
+    no_effect,
+    option_name,
+)
+from elegans_gnn.training.old_formats import FORMAT, is_whole, settings_of, with_new_names
+from elegans_gnn.training.presets import AUTOENCODER, CLASSIFIER, Recipes
+from elegans_gnn.training.settings import (
+    GROUPS,
+    Augment,
+    Data,
+    Graph,
+    Machine,
+    Model,
+    Optim,
+    check_value,
+    declared,
+    without_effect,
+)
 
-__all__ = ["CHOICES", "TYPES", "AutoencoderConfig", "ClassifierConfig", "TrainingConfig"]
 
+@dataclass(frozen=True, init=False)
+class TrainingConfig:
+    """Everything a run depends on; together with the data it determines the result.
 
-@dataclass(frozen=True)
-class AutoencoderConfig(TrainingConfig):
-    """Everything a reconstruction run depends on; together with the data it determines the result.
+    Use :class:`AutoencoderConfig` or :class:`ClassifierConfig`. Settings are given by name: those of the groups, and
+    the options of the model and its core (:func:`elegans_gnn.models.options_of`). :meth:`changed` gives a copy.
 
-    Args:
-        data: ``"mnist5k"``, ``"mnist"``, ``"fashion-mnist"`` or a folder with files in MNIST's format.
-        code, encoder_width, encoder_blocks, decoder_width, decoder_blocks: see
-            :class:`elegans_gnn.models.ElegansAutoencoder`.
-
-    The other settings are those of :class:`TrainingConfig`.
+    Raises:
+        ValueError: an unknown setting, one out of range, or one that has no effect with the others.
     """
+
+    task: ClassVar[str] = ""
+    recipes: ClassVar[Recipes] = {}
+
+    data: Data
+    graph: Graph
+    model: Model
+    optim: Optim
+    augment: Augment
+    machine: Machine
+
+    def __init__(self, **settings: Any) -> None:
+        self._fill({}, settings)
+
+    @classmethod
+    def _made(cls, recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> Self:
+        config = object.__new__(cls)
+        config._fill(recipe, settings)
+        return config
+
+    def _fill(self, recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        """Take what a recipe says where it has an effect, and what the user says, or refuse it."""
+        settings = with_new_names(self.task, settings)
+        known = declared(self.task)
+        for name, item in known.items():
+            if name in settings:
+                check_value(name, settings[name], item)
+        chosen = {name: item.default for name, item in known.items()}
+        chosen |= {name: value for name, value in {**recipe, **settings}.items() if name in known}
+        for name in recipe.keys() - settings.keys():
+            if name in known and without_effect(known[name], chosen):
+                chosen[name] = known[name].default
+        for group in GROUPS:
+            mine = {item.name: chosen[item.name] for item in fields(group) if item.name in chosen}
+            object.__setattr__(self, group.__name__.lower(), group(**mine))
+        self._check_together(chosen)
+        options = {name: value for name, value in settings.items() if name not in known}
+        usual = {name: value for name, value in recipe.items() if name not in known}
+        # The options of a recipe are meant for our own model; a test holds them to its class.
+        if options or self.model.model != "elegans" or self.model.backbone:
+            options = checked_options(self.task, self.model, options)
+            taken = known_options(self.task, self.model)
+            usual = {name: value for name, value in usual.items() if name in taken}
+            for name in idle_settings(self.task, self.model):
+                if chosen[name] != known[name].default:
+                    raise no_effect(name, chosen[name], chooser(self.model))
+        self.model.options.update({**usual, **options})
+
+    def _check_together(self, chosen: Mapping[str, Any]) -> None:
+        for name, item in declared(self.task).items():
+            idle = without_effect(item, chosen)
+            if idle and chosen[name] != item.default:
+                raise no_effect(name, chosen[name], idle)
+        if chosen.get("fold") and chosen["data"] in DATA and not DATA[chosen["data"]].folds:
+            raise no_effect("fold", chosen["fold"], f"data={chosen['data']}")
+        if self.machine.precision == "16" and self.machine.accelerator == "cpu":
+            raise invalid("precision", "32 or bf16 on the CPU", "16", "use precision=bf16, or accelerator=gpu")
+        size, processes = self.optim.batch_size, self.machine.processes
+        if size % processes:
+            remedy = f"use batch_size={-(-size // processes) * processes}"
+            raise invalid("batch_size", f"a multiple of the {processes} processes", size, remedy)
+        _ = self.validation_interval  # refuses what it cannot divide
+
+    @property
+    def validation_interval(self) -> int:
+        """Steps between validations: the divisor of `steps` nearest to `validate_every`, so that the last step counts.
+
+        Raises:
+            ValueError: no divisor lies between half and twice `validate_every`.
+        """
+        steps, wanted = self.optim.steps, min(self.optim.validate_every, self.optim.steps)
+        near = [n for n in range(max(1, wanted // 2), min(2 * wanted, steps) + 1) if steps % n == 0]
+        if not near:
+            remedy = f"use steps={-(-steps // wanted) * wanted}"
+            raise invalid("steps", f"a multiple of a number near validate_every={wanted}", steps, remedy)
+        return min(near, key=lambda interval: (abs(interval - wanted), interval))
+
+    def model_keywords(self) -> dict[str, Any]:
+        """The keywords of the model's class that differ from its own defaults, after the connectome."""
+        own = {} if self.model.core == Model().core else {"core": self.model.core}
+        return own | {option_name(name, self.task): value for name, value in self.model.options.items()}
+
+    def changed(self, **settings: Any) -> Self:
+        """A copy with other settings."""
+        return type(self)(**{**self.given(), **settings})
+
+    def given(self) -> dict[str, Any]:
+        """The settings that differ from their defaults, and the options that were given, by name."""
+        known = declared(self.task)
+        every = self.settings()
+        return {name: value for name, value in every.items() if name not in known or value != known[name].default}
+
+    def resolved(self) -> Self:
+        """The same configuration with every option of the model and its core written out; imports torch."""
+        usual = {name: option.default for name, option in known_options(self.task, self.model).items()}
+        return self._made({**usual, **self.settings()}, {})
+
+    def settings(self) -> dict[str, Any]:
+        """All settings and the options that were given, by name."""
+        groups = [getattr(self, group.__name__.lower()) for group in GROUPS]
+        every = {item.name: getattr(group, item.name) for group in groups for item in fields(group)}
+        return {**{name: every[name] for name in declared(self.task)}, **self.model.options}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON and checkpoints hold them, with the version of the format and the task."""
+        return {"format": FORMAT, "task": self.task, **self.settings()}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Rebuild (and check) what :meth:`to_dict` wrote, in this release or an earlier one."""
+        if not isinstance(plain, Mapping):
+            raise invalid("configuration", "settings by name", type(plain).__name__, "such as {'steps': 2000}")
+        if is_whole(plain):
+            plain = settings_of(plain, cls.task)
+        return cls(**{str(name): value for name, value in plain.items()})
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Self:
+        """A named recipe for the data set, changed by what is given.
+
+        Args:
+            name: ``"smoke"`` (seconds, the figures mean nothing), ``"demo"`` (minutes) or ``"headline"`` (the best).
+            changes: settings that differ from the recipe; `data` also chooses which recipe is meant.
+        """
+        return cls._made(cls._recipe(name, changes), changes)
+
+    @classmethod
+    def smoke_preset(cls, name: str, **changes: Any) -> Self:
+        """The recipe of :meth:`preset` cut to seconds, changed by what is given."""
+        return cls._made({**cls._recipe(name, changes), **cls._smoke_cut(changes)}, changes)
+
+    def smoke(self) -> Self:
+        """The same run cut to seconds: every part is used, the figures mean nothing."""
+        return self._made({**self.given(), **self._smoke_cut(self.settings())}, {})
+
+    @classmethod
+    def _smoke_cut(cls, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """What a run of seconds has instead of the demo's settings."""
+        smoke, demo = (cls._recipe(name, chosen) for name in ("smoke", "demo"))
+        return {name: value for name, value in smoke.items() if value != demo.get(name)}
+
+    @classmethod
+    def _recipe(cls, name: str, chosen: Mapping[str, Any]) -> Mapping[str, Any]:
+        data = chosen.get("data", "")
+        family = DATA[data_set_of(data)].family if isinstance(data, str) else ""
+        known = cls.recipes.get(family, cls.recipes[""])
+        if name not in known:
+            raise unknown_name("preset", name, known)
+        return known[name]
+
+
+@dataclass(frozen=True, init=False)
+class AutoencoderConfig(TrainingConfig):
+    """A reconstruction run, see :class:`TrainingConfig`."""
 
     task = "autoencoder"
-    presets = AUTOENCODER
-
-    code: int = 128
-    encoder_width: int = 64
-    encoder_blocks: int = 1
-    decoder_width: int = 64
-    decoder_blocks: int = 2
-
-    def model_arguments(self) -> dict[str, Any]:
-        """Keywords of the model after the connectome."""
-        if self.model != "elegans":
-            return {"code": self.code, **self.size_arguments()}
-        own = ("code", "encoder_width", "encoder_blocks", "decoder_width", "decoder_blocks")
-        return {**self.core_arguments(), **{name: getattr(self, name) for name in own}}
+    recipes = AUTOENCODER
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class ClassifierConfig(TrainingConfig):
-    """Everything a classification run depends on; together with the data it determines the result.
-
-    Args:
-        data: ``"mnist5k"``, ``"mnist"``, ``"digits"``, ``"fashion-mnist"``, ``"cifar10"``, ``"cifar100"``, or a folder
-            with files in MNIST's format.
-        fold: which fifth of ``"digits"`` is the test part, 0 to 4.
-        wiring: of the model ``"randomly-wired"``: ``"ws"``, ``"er"`` or ``"ba"``, drawn with `graph_seed`.
-        label_smoothing: share of the target that is spread over all classes.
-        backbone: a model of torchvision or ``"timm/NAME"`` whose head becomes the connectome; ``""`` for none.
-        weights: of the backbone, as torchvision names them, such as ``"DEFAULT"``; ``""`` for random ones.
-        frozen: keep the backbone as it is and train the head alone.
-        resize: side to which images are resized for the backbone, such as 224; 0 for their own.
-
-    The other settings are those of :class:`TrainingConfig`.
-    """
+    """A classification run, see :class:`TrainingConfig`."""
 
     task = "classifier"
-    presets = CLASSIFIER
+    recipes = CLASSIFIER
 
-    fold: int = 0
-    wiring: str = "ws"
-    label_smoothing: float = 0.0
-    backbone: str = ""
-    weights: str = ""
-    frozen: bool = False
-    resize: int = 0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.fold < 5:
-            raise invalid("fold", "0 to 4", self.fold, "each of the five folds is the test part once")
-        if not 0 <= self.label_smoothing < 1:
-            raise invalid("label_smoothing", "in [0, 1)", self.label_smoothing, "use label_smoothing=0.1, or 0")
-        if self.resize < 0:
-            raise invalid("resize", ">= 0", self.resize, "use resize=224, or 0 for the images as they are")
-        for name in () if self.backbone else ("weights", "frozen", "resize"):
-            if getattr(self, name):
-                raise invalid(name, "given together with a backbone", getattr(self, name), "use backbone=resnet18")
-
-    def model_arguments(self) -> dict[str, Any]:
-        """Keywords of the model after the connectome; its classes and image size come from the data."""
-        size: dict[str, Any] = self.size_arguments()
-        if self.model == "randomly-wired":
-            return {**size, "wiring": self.wiring, "wiring_seed": self.graph_seed}
-        if self.model != "elegans":
-            return size
-        if self.depth:
-            size["blocks"] = size.pop("depth")
-        return {**self.core_arguments(), **size}
+CONFIGS: dict[str, type[TrainingConfig]] = {"autoencoder": AutoencoderConfig, "classifier": ClassifierConfig}

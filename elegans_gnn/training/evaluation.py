@@ -1,4 +1,4 @@
-"""A finished run at work: its figures on a part of its data, and its answers to somebody's own pictures."""
+"""A finished run in use: its figures on a part of its data, and its answers to a user's own pictures."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from elegans_gnn.datasets import Images, ImageSource, data_set_of, ink, load_images
+from elegans_gnn._text import read_json
+from elegans_gnn.datasets import DATA, Images, ImageSource, data_set_of, ink, load_images
 from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.models import from_pretrained
 from elegans_gnn.models.pretrained import CLASSES, WEIGHTS
-from elegans_gnn.training.config import ClassifierConfig, TrainingConfig
-from elegans_gnn.training.eight_bit import eight_bit_reconstruction
-from elegans_gnn.training.load import open_checkpoint
-from elegans_gnn.training.metrics import evaluate_classification, evaluate_reconstruction
-from elegans_gnn.training.seen import TrainedOn, check_unseen, read_plain_json, read_training, trained_on
+from elegans_gnn.training.checkpoint import open_checkpoint
+from elegans_gnn.training.config import TrainingConfig
+from elegans_gnn.training.folder import BEST
+from elegans_gnn.training.metrics import eight_bit_reconstruction, evaluate_classification, evaluate_reconstruction
+from elegans_gnn.training.provenance import TrainedOn, check_unseen, read_training, trained_on
+from elegans_gnn.training.settings import Data
 
 PARTS = ("test", "validation")
 _BATCH = 200
@@ -30,10 +32,10 @@ class Run:
     Args:
         model: ready to use.
         task: ``"autoencoder"`` or ``"classifier"``.
-        config: of the run; None for a model that travelled alone.
+        config: of the run; None for a model that was saved without one.
         trained_on: None for a model that was saved without a run or trained on images handed over.
         classes: names of a classifier's classes.
-        channels, size: of its images; size 0 for a backbone that travelled alone and takes any.
+        channels, size: of its images; size 0 for a backbone that was saved without a run and takes any.
     """
 
     model: nn.Module
@@ -58,7 +60,7 @@ def open_run(path: Path | str) -> Run:
         taken: Any = model
         named = _read_classes(path / CLASSES, taken.num_classes) if task == "classifier" else ()
         return Run(model, task, None, read_training(path), named, taken.in_channels, taken.image_size)
-    if not path.is_file() and not (path / "best.ckpt").is_file():
+    if not path.is_file() and not (path / BEST).is_file():
         remedy = "give a folder that elegans-gnn train wrote"
         raise invalid("RUN", "a run folder with best.ckpt, or a model folder", path, remedy)
     opened = open_checkpoint(path)
@@ -70,10 +72,11 @@ def open_run(path: Path | str) -> Run:
 def _read_classes(path: Path, count: int) -> tuple[str, ...]:
     if not path.is_file():
         return ()
-    named = read_plain_json(path)
+    expected = f"a model folder with a readable {CLASSES}"
+    named = read_json(path, "RUN", expected=expected, remedy="remove it")
     if not isinstance(named, list) or not all(isinstance(name, str) for name in named) or len(named) != count:
         got = f"{path} with {str(named)[:60]}"
-        raise invalid("RUN", f"a model folder with a list of {count} names in {CLASSES}", got, "mend or remove it")
+        raise invalid("RUN", f"a model folder with a list of {count} names in {CLASSES}", got, "fix or remove it")
     return tuple(named)
 
 
@@ -88,19 +91,19 @@ def source_of(
         part: the part that will be looked at.
 
     Raises:
-        ValueError: a model that travelled alone, and no data named; or images that the model may have been trained on.
+        ValueError: a model without its run, and no data named; or images that the model may have been trained on.
     """
     config, seen = run.config, run.trained_on
     if seen is None and data is None:
         what = "saved without its run" if config is None else "trained on images handed over in Python"
         raise invalid("--data", f"given for a model {what}", "none", "pass --data mnist5k, for example")
-    own = "" if seen is None else seen.data if config is None else config.data
+    own = "" if seen is None else seen.data if config is None else config.data.data
     name = data_set_of(data or own)
-    if fold is not None and name != "digits":
-        raise invalid("--fold", "left out for data without folds", f"{fold} for {name}", "leave it away")
+    if fold is not None and not DATA[name].folds:
+        raise invalid("--fold", "omitted for data without folds", f"{fold} for {name}", "omit it")
     if fold is None:
         fold = seen.fold if seen is not None and seen.fold is not None else 0
-    source = load_images(data or own, data_dir or (config or ClassifierConfig).data_dir, fold)
+    source = load_images(data or own, data_dir or (Data() if config is None else config.data).data_dir, fold)
     if seen is not None:
         check_unseen(seen, name, fold, part)
     return source

@@ -18,13 +18,13 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 class LastCheckpoint(Checkpoint):
     """Writes last.ckpt at the start, at every validation and when training breaks off; whole or not at all.
 
-    As a Checkpoint it comes after the other callbacks, and after the one that keeps the best weights if it stands
-    behind it in the list: last.ckpt then knows which weights were the best so far.
+    As a Checkpoint it comes after the other callbacks, and after the one that keeps the best weights if it follows
+    that one in the list: last.ckpt then knows which weights were the best so far.
 
-    In the middle of a step Lightning's counters and the weights belong to different steps: what breaks off there is
-    not written, and the file from before is the one to resume from.
+    In the middle of a step Lightning's counters and the weights belong to different steps: after an interruption there
+    nothing is written, and the file from before is the one to resume from.
 
-    What breaks off while a run is being started or its state is being restored leaves the file as it is, too.
+    An interruption while a run starts or its state is restored leaves the file as it is, too.
 
     It also counts the seconds of training up to the last file, over all interruptions.
 

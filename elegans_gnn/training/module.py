@@ -12,9 +12,10 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from elegans_gnn.errors import InvalidArgumentError, invalid
-from elegans_gnn.training.config import ClassifierConfig, TrainingConfig
+from elegans_gnn.training.config import TrainingConfig
 from elegans_gnn.training.metrics import ClassificationMetrics, ReconstructionMetrics
 from elegans_gnn.training.optim import MuonAdamW, exponential_average, parameter_groups, warmup_cosine
+from elegans_gnn.training.settings import Optim
 
 # What a checkpoint is chosen by: the larger, the better.
 MONITOR = "val/merit"
@@ -28,7 +29,7 @@ class _TrainedModule(L.LightningModule):
     Args:
         config: everything the run depends on.
         model: with `loss`, `matrix_parts` and perhaps `connectome`.
-        shape: what the model was built for beside its configuration, see :func:`elegans_gnn.training.load.build`.
+        shape: what the model was built for beside its configuration, see :func:`elegans_gnn.training.prepare.build`.
         classes: what a classifier's labels stand for.
         own_images: whether the images were handed over instead of named by the configuration.
 
@@ -64,7 +65,7 @@ class _TrainedModule(L.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed the model's own randomness, such as dropout, by step and process: a resumed run draws the same."""
-        drawn = np.random.SeedSequence((self.config.seed, self.global_step, self.global_rank)).generate_state(1)
+        drawn = np.random.SeedSequence((self.config.optim.seed, self.global_step, self.global_rank)).generate_state(1)
         torch.manual_seed(int(drawn[0]))
 
     def log_loss(self, loss: Tensor) -> Tensor:
@@ -78,20 +79,20 @@ class _TrainedModule(L.LightningModule):
     def _check_loss(self, loss: Tensor) -> None:
         """Look at it as often as it is written to the log: each look waits for the device."""
         # In half precision a loss may overflow once; its step is then left out.
-        if (self.global_step + 1) % LOG_EVERY or self.config.precision == "16":
+        if (self.global_step + 1) % LOG_EVERY or self.config.machine.precision == "16":
             return
         lost = not bool(torch.isfinite(loss))
         if self.trainer.world_size > 1:  # all processes leave together
             lost = self.trainer.strategy.reduce_boolean_decision(lost, all=False)
         if lost:
-            raise diverged("the training loss", loss.item(), self.global_step + 1, self.config)
+            raise diverged("the training loss", loss.item(), self.global_step + 1, self.config.optim)
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation figures."""
         figures = self.metrics.compute()
         for name, value in figures.items():
             if not torch.isfinite(value):
-                raise diverged(f"the validation {name}", float(value), self.global_step, self.config)
+                raise diverged(f"the validation {name}", float(value), self.global_step, self.config.optim)
         logged = {f"val/{name}": value for name, value in figures.items()}
         self.log_dict({**logged, "step": float(self.global_step)})
         self.log("val_accuracy", figures["accuracy"], prog_bar=True, logger=False)
@@ -100,23 +101,23 @@ class _TrainedModule(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Muon and AdamW under one warm-up and cosine."""
-        config: Any = self.config
-        optimizer = MuonAdamW(groups_of(self.model, config))
+        settings = self.config.optim
+        optimizer = MuonAdamW(groups_of(self.model, settings))
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: warmup_cosine(step, warmup=config.warmup, total=config.steps)
+            optimizer, lambda step: warmup_cosine(step, warmup=settings.warmup, total=settings.steps)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let the task, the shape and the graph travel with the weights, as plain values."""
-        checkpoint["task"], checkpoint["shape"], checkpoint["classes"] = (
-            self.config.task,
-            self.shape,
-            list(self.classes),
-        )
-        checkpoint["own_images"] = self.own_images
+        """Store the task, the shape and the graph beside the weights, as plain values."""
         graph = getattr(self.model, "connectome", None)
-        checkpoint["connectome"] = None if graph is None else graph.to_dict()
+        checkpoint |= {
+            "task": self.config.task,
+            "shape": self.shape,
+            "classes": list(self.classes),
+            "own_images": self.own_images,
+            "connectome": None if graph is None else graph.to_dict(),
+        }
 
 
 class AutoencoderModule(_TrainedModule):
@@ -138,8 +139,6 @@ class AutoencoderModule(_TrainedModule):
 class ClassifierModule(_TrainedModule):
     """Trains a classifier on images and labels."""
 
-    config: ClassifierConfig
-
     def new_metrics(self) -> ClassificationMetrics:
         """Top-1 accuracy and cross-entropy."""
         return ClassificationMetrics(self.shape["num_classes"])
@@ -151,7 +150,7 @@ class ClassifierModule(_TrainedModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch."""
         images, labels = batch
-        return self.log_loss(self.model.loss(images, labels, label_smoothing=self.config.label_smoothing))
+        return self.log_loss(self.model.loss(images, labels, label_smoothing=self.config.optim.label_smoothing))
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Gather the figures of one validation batch."""
@@ -159,14 +158,14 @@ class ClassifierModule(_TrainedModule):
         self.metrics.update(self.model(images), labels)
 
 
-def groups_of(model: Any, config: TrainingConfig) -> list[dict[str, Any]]:
-    """The parameters that train, sorted for :class:`MuonAdamW` as the configuration wants it."""
+def groups_of(model: Any, settings: Optim) -> list[dict[str, Any]]:
+    """The parameters that train, in groups for :class:`MuonAdamW`."""
     return parameter_groups(
         model,
         matrix_parts=model.matrix_parts(),
-        lr=config.learning_rate,
-        muon_lr=config.muon_learning_rate,
-        weight_decay=config.weight_decay,
+        lr=settings.learning_rate,
+        muon_lr=settings.muon_learning_rate,
+        weight_decay=settings.weight_decay,
     )
 
 
@@ -175,8 +174,12 @@ def averaging(decay: float) -> WeightAveraging:
     return WeightAveraging(use_buffers=False, avg_fn=exponential_average(decay))
 
 
-def diverged(what: str, value: float, step: int, config: TrainingConfig) -> InvalidArgumentError:
+def diverged(what: str, value: float, step: int, settings: Optim) -> InvalidArgumentError:
     """The error that ends a run whose loss or figures are no longer finite."""
     expected = f"small enough that {what} stays finite"
-    got = f"{config.learning_rate:g} with muon_learning_rate {config.muon_learning_rate:g} ({value} at step {step})"
+    rates = f"{settings.learning_rate:g} with muon_learning_rate {settings.muon_learning_rate:g}"
+    got = f"{rates} ({value} at step {step})"
     return invalid("learning_rate", expected, got, "use smaller rates, or clip=1")
+
+
+MODULES: dict[str, type[_TrainedModule]] = {"autoencoder": AutoencoderModule, "classifier": ClassifierModule}

@@ -7,13 +7,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from elegans_gnn.training.results import ClassifierResult, RunResult
+from elegans_gnn.training.results import AutoencoderResult, ClassifierResult
 
 
-def print_result(result: RunResult | ClassifierResult, console: Console | None = None) -> None:
+def print_result(result: AutoencoderResult | ClassifierResult, console: Console | None = None) -> None:
     """Print test figures (beside PCA's), parameters by part, seconds, and where the files are."""
     console = Console() if console is None else console
-    if isinstance(result, RunResult):
+    if isinstance(result, AutoencoderResult):
         name = model_name(result.model)
         rows = {
             name: result.test,

@@ -1,4 +1,4 @@
-"""What a run came to: the choice is made, the test images are opened, the run folder is completed."""
+"""The end of a run: the weights are chosen, the test images are opened, the run folder is completed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from elegans_gnn._text import write_json
 from elegans_gnn.datasets import Images, ink
 from elegans_gnn.models.pretrained import CLASSES
-from elegans_gnn.training.baselines import pca_reconstruction
-from elegans_gnn.training.config import AutoencoderConfig, ClassifierConfig
-from elegans_gnn.training.eight_bit import eight_bit_reconstruction
-from elegans_gnn.training.json_text import write_json
-from elegans_gnn.training.load import Checkpoint
-from elegans_gnn.training.metrics import evaluate_classification, evaluate_reconstruction
-from elegans_gnn.training.seen import trained_on, write_training
+from elegans_gnn.training.checkpoint import Checkpoint
+from elegans_gnn.training.metrics import eight_bit_reconstruction, evaluate_classification, evaluate_reconstruction
+from elegans_gnn.training.pca import pca_reconstruction
+from elegans_gnn.training.provenance import trained_on, write_training
 from elegans_gnn.viz import plot_edge_weights, plot_reconstructions
 
 _SHOWN = 16
@@ -27,7 +24,7 @@ _SHOWN = 16
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to.
+    """The result of a run.
 
     Args:
         folder: where everything was written.
@@ -48,8 +45,8 @@ class Result:
 
 
 @dataclass(frozen=True)
-class RunResult(Result):
-    """What a reconstruction run came to; its best network has the highest accuracy on validation images.
+class AutoencoderResult(Result):
+    """The result of a reconstruction run; its best network has the highest accuracy on validation images.
 
     Args:
         test_8bit: the figures on the test images with the code rounded to eight bits a float.
@@ -66,12 +63,12 @@ class RunResult(Result):
 
 @dataclass(frozen=True)
 class ClassifierResult(Result):
-    """What a classification run came to; its best network has the smallest cross-entropy on validation images."""
+    """The result of a classification run; its best network has the smallest cross-entropy on validation images."""
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """What training leaves to the evaluation: the chosen weights, the images seen so far, and how to see the rest."""
+class FittedRun:
+    """What training hands to the evaluation: the chosen weights, the images used, and how to read the test images."""
 
     folder: Path
     best: Checkpoint
@@ -81,17 +78,15 @@ class Fitted:
     seconds: float
 
 
-def finish_autoencoder(fitted: Fitted) -> RunResult:
+def finish_autoencoder(fitted: FittedRun) -> AutoencoderResult:
     """Evaluate, draw, and write ``summary.json``, the pictures and ``model/``."""
     model: Any = fitted.best.model
-    config = fitted.best.config
-    assert isinstance(config, AutoencoderConfig)
     train, validation = ink(fitted.train.pixels), ink(fitted.validation.pixels)
     chosen = evaluate_reconstruction(model, validation)
     eight_bit = eight_bit_reconstruction(model, torch.cat([train, validation]))
     test = ink(fitted.test().pixels)
-    components = min(config.code, len(train), test[0].numel())
-    result = RunResult(
+    components = min(model.code_length, len(train), test[0].numel())
+    result = AutoencoderResult(
         folder=fitted.folder,
         model=model,
         test=evaluate_reconstruction(model, test),
@@ -112,10 +107,9 @@ def finish_autoencoder(fitted: Fitted) -> RunResult:
     return result
 
 
-def finish_classifier(fitted: Fitted) -> ClassifierResult:
+def finish_classifier(fitted: FittedRun) -> ClassifierResult:
     """Evaluate, and write ``summary.json`` and ``model/``."""
     model: Any = fitted.best.model
-    assert isinstance(fitted.best.config, ClassifierConfig)
     classes = fitted.best.shape["num_classes"]
     result = ClassifierResult(
         folder=fitted.folder,
@@ -131,16 +125,16 @@ def finish_classifier(fitted: Fitted) -> ClassifierResult:
     return result
 
 
-def edge_weights_of(model: Any) -> Tensor | None:
+def edge_weights_of(model: Any) -> torch.Tensor | None:
     """The weights of the synapses in the order of the graph's edges, where the core has such."""
     conv = getattr(getattr(model, "core", None), "conv", None)
     if conv is None:
         return None
-    weights: Tensor = conv.edge_weight()
+    weights: torch.Tensor = conv.edge_weight()
     return weights.detach()
 
 
-def _complete(fitted: Fitted, result: Result, more: dict[str, Any]) -> None:
+def _complete(fitted: FittedRun, result: Result, more: dict[str, Any]) -> None:
     model = result.model
     graph, weights = getattr(model, "connectome", None), edge_weights_of(model)
     if graph is not None and weights is not None:

@@ -20,8 +20,8 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def finish(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
-    """Write the figure if a path is given, and hand it on (notebooks show it)."""
+    """Write the figure if a path is given, and return it (notebooks show it)."""
     if path is not None:
-        # Without the version of the library in it, the same picture gives the same bytes.
+        # Without matplotlib's version in the file, the same picture gives the same bytes.
         figure.savefig(path, metadata={"Software": None} if str(path).endswith(".png") else None)
     return figure

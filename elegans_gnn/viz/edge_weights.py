@@ -1,4 +1,4 @@
-"""Learned synapse strengths as a picture of the nervous system."""
+"""Learned weights as a picture of the nervous system: one dot for each connected pair of neurons."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def per_edge(connectome: Connectome, weights: NDArray[np.floating]) -> NDArray[np.float64]:
-    """[E] one number an edge: the weight, or the root mean square over the channels of [E, C]."""
+    """One number per edge, [E]: the weight itself, or the root mean square over the channels of [E, C].
+
+    Raises:
+        ValueError: the weights have another shape.
+    """
     values = np.asarray(weights, dtype=np.float64)
     if values.ndim not in (1, 2) or len(values) != connectome.num_edges:
         expected = f"of shape [{connectome.num_edges}] or [{connectome.num_edges}, C] (one per edge)"
@@ -29,7 +33,12 @@ def per_edge(connectome: Connectome, weights: NDArray[np.floating]) -> NDArray[n
 
 
 def weight_matrix(connectome: Connectome, weights: NDArray[np.floating]) -> NDArray[np.float64]:
-    """[N, N] what neuron u (row) sends to neuron v (column), parallel edges added up, NaN where there is no synapse."""
+    """The weight from neuron u (row) to neuron v (column), [N, N]: the sum of parallel edges, NaN without a synapse.
+
+    Args:
+        connectome: the graph.
+        weights: [E] or [E, C] in its edge order, see :func:`per_edge`.
+    """
     values = per_edge(connectome, weights)
     matrix = np.full((connectome.num_neurons, connectome.num_neurons), np.nan)
     matrix[connectome.pre, connectome.post] = 0.0
@@ -40,12 +49,12 @@ def weight_matrix(connectome: Connectome, weights: NDArray[np.floating]) -> NDAr
 def plot_edge_weights(
     connectome: Connectome, weights: NDArray[np.floating], path: str | os.PathLike[str] | None = None
 ) -> Figure:
-    """Draw the learned weights neuron by neuron, ordered by role, and within a role by name.
+    """Draw the learned weight of every connected pair, with the neurons ordered by role, then by name.
 
     Args:
         connectome: the graph.
         weights: [E] or [E, C] in its edge order, such as `conv.edge_weight()`.
-        path: where to write the picture.
+        path: file to write the picture to, if given.
     """
     rank = {role: number for number, role in enumerate(ROLES)}
     roles = [str(role) for role in connectome.roles]
@@ -57,7 +66,7 @@ def plot_edge_weights(
     axes = figure.subplots()
     axes.set_facecolor("white")
     rows, columns = np.nonzero(~np.isnan(matrix))
-    # Dots, not an image: one neuron in 279 is less than a pixel of a printed figure.
+    # Dots, not an image: a cell of a 279 x 279 image would be smaller than a pixel of a printed figure.
     dots = axes.scatter(
         columns, rows, c=matrix[rows, columns], s=5, marker="s", linewidths=0, cmap="RdBu_r", vmin=-limit, vmax=limit
     )

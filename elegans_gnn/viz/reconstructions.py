@@ -1,4 +1,4 @@
-"""Originals over reconstructions."""
+"""Originals above their reconstructions and errors."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 _GAP = 2
 _ROWS = 3
-# Inches: of a picture (few are drawn larger), of the names of the rows, of a line of the title, and what it needs.
-_LEAST, _MOST, _FEW = 0.62, 1.1, 3.0
-_NAMES, _LINE, _LINE_WIDTH = 0.8, 0.2, 4.4
+# Sizes in inches; the pictures share the least total width if they are few.
+_MIN_PICTURE, _MAX_PICTURE, _MIN_TOTAL = 0.62, 1.1, 3.0
+_ROW_NAMES, _TITLE_LINE, _TITLE_WIDTH = 0.8, 0.2, 4.4
 
 
 def plot_reconstructions(
@@ -26,11 +26,14 @@ def plot_reconstructions(
     reconstructions: NDArray[np.floating],
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
-    """Draw three rows: originals, reconstructions, and where they differ.
+    """Draw three rows: the originals, the reconstructions, and the pixels that differ.
 
     Args:
         originals, reconstructions: [M, H, W] values in 0..1.
-        path: where to write the picture.
+        path: file to write the picture to, if given.
+
+    Raises:
+        ValueError: the two have different shapes, or not three axes.
     """
     if originals.shape != reconstructions.shape or originals.ndim != _ROWS:
         got = f"{list(originals.shape)} and {list(reconstructions.shape)}"
@@ -49,11 +52,12 @@ def plot_reconstructions(
         for row, image in enumerate((1 - originals[column], 1 - reconstructions[column], wrong)):
             top = row * (height + _GAP)
             canvas[top : top + height, left : left + width] = image if image.ndim == _ROWS else image[:, :, None]
-    drawn = count * min(max(_FEW / count, _LEAST), _MOST)
-    # A narrow figure has its title in two lines, each half as long.
-    lines = 1 if drawn >= _LINE_WIDTH else 2
+    drawn = count * min(max(_MIN_TOTAL / count, _MIN_PICTURE), _MAX_PICTURE)
+    # In a narrow figure the title takes two lines.
+    lines = 1 if drawn >= _TITLE_WIDTH else 2
     figure = new_figure(
-        max(drawn, _LINE_WIDTH / lines) + _NAMES, drawn * canvas.shape[0] / canvas.shape[1] + _LINE * lines + 0.1
+        max(drawn, _TITLE_WIDTH / lines) + _ROW_NAMES,
+        drawn * canvas.shape[0] / canvas.shape[1] + _TITLE_LINE * lines + 0.1,
     )
     axes = figure.subplots()
     axes.imshow(canvas.clip(0, 1), interpolation="nearest")

@@ -1,4 +1,4 @@
-"""Learned weights from role to role."""
+"""Learned weights between the roles of neurons."""
 
 from __future__ import annotations
 
@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
 
 def role_blocks(connectome: Connectome, weights: NDArray[np.floating]) -> tuple[list[str], NDArray[np.float64]]:
-    """The roles present, and [R, R] the root mean square weight from each role (row) to each (column), NaN for none."""
+    """The root mean square weight from each role (row) to each role (column).
+
+    Args:
+        connectome: the graph.
+        weights: [E] or [E, C] in its edge order, see :func:`per_edge`.
+
+    Returns:
+        The names of the R roles present, and the weights [R, R], NaN where no synapse runs.
+    """
     values = per_edge(connectome, weights)
     present = [role for role in ROLES if (connectome.roles == role).any()]
     number = np.array([present.index(role) for role in connectome.roles.tolist()])
@@ -42,7 +50,7 @@ def plot_role_blocks(
     Args:
         connectome: the graph.
         weights, initial: [E] or [E, C] after and before training, in the connectome's edge order.
-        path: where to write the picture.
+        path: file to write the picture to, if given.
     """
     roles, before = role_blocks(connectome, initial)
     after = role_blocks(connectome, weights)[1]

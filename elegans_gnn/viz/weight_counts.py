@@ -1,4 +1,4 @@
-"""Learned weights against the numbers of synapses counted under the electron microscope."""
+"""Learned weights against the synapse counts from electron microscopy."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ _COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b")
 
 @dataclass(frozen=True)
 class RankCorrelation:
-    """Spearman's rho, and what shuffling says about it.
+    """Spearman's rho, and the result of its permutation test.
 
     Args:
         rho: the correlation found.
-        expected: the mean of rho over the shuffles: 0, unless shuffling within groups leaves a dependence in place.
-        p: share of shuffles whose rho lies at least as far from `expected`, both sides, the found one counted in.
+        expected: the mean of rho over the shuffles: 0, unless shuffling within groups keeps some dependence.
+        p: two-sided p-value: the share of shuffles whose rho is at least as far from `expected`, with the data
+            themselves counted as one shuffle.
         pairs: number of pairs (x, y).
     """
 
@@ -49,13 +50,13 @@ def rank_correlation(
 
     Args:
         x, y: [M] paired values; ties get their mean rank.
-        groups: [M] labels; x is then shuffled within each group only, so that a difference between groups (such as
-            the number of inputs of a neuron, which sets the size of all its initial weights) does not count as a link.
+        groups: [M] labels. If given, x is shuffled only within each group, so that a difference between groups does not
+            count as a correlation. An example: the in-degree of a neuron sets the size of all its initial weights.
         permutations: number of shuffles; p cannot be smaller than 1 / (permutations + 1).
         seed: of the shuffles.
 
     Raises:
-        ValueError: fewer than three pairs, unequal lengths, or a column without any variation.
+        ValueError: fewer than three pairs, unequal lengths, a constant column, or no permutations.
     """
     first, second = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     labels = np.zeros(len(first), dtype=np.int64) if groups is None else np.unique(groups, return_inverse=True)[1]
@@ -65,18 +66,20 @@ def rank_correlation(
     if permutations < 1:
         raise invalid("permutations", ">= 1", permutations, "use 2000")
     if np.ptp(first) == 0 or np.ptp(second) == 0:
-        raise invalid("x and y", "columns with different values", "a constant column", "ranks of equals say nothing")
+        raise invalid(
+            "x and y", "columns with different values", "a constant column", "equal values have no ranks to compare"
+        )
     left, right = (ranks / np.linalg.norm(ranks) for ranks in map(_centred_ranks, (first, second)))
     rho = float(left @ right)
     random = np.random.default_rng(seed)
     by_group = np.argsort(labels, kind="stable")
     shuffled = np.empty(permutations)
     for number in range(permutations):
-        # Sorting random numbers within each group permutes each group evenly.
+        # Sorting random numbers within each group makes every permutation of the group equally likely.
         order = np.lexsort((random.random(len(labels)), labels))
         shuffled[number] = left[order] @ right[by_group]
     expected = float(shuffled.mean()) if groups is not None else 0.0
-    # A shuffle that restores the very same sum must count, whatever the order of summation.
+    # A shuffle with the same rho must count, even if rounding makes it slightly smaller.
     as_far = np.abs(shuffled - expected) >= abs(rho - expected) - 1e-12
     return RankCorrelation(rho, expected, (int(as_far.sum()) + 1) / (permutations + 1), len(first))
 
@@ -87,7 +90,7 @@ def _centred_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def one_per_synapse(connectome: Connectome) -> NDArray[np.int64]:
-    """Entries that stand for a parameter each: all, but only one of the two directions of a gap junction."""
+    """Indices of edges, one for each parameter: of the two directions of a gap junction only one."""
     return np.flatnonzero((connectome.kinds != _GAP) | (connectome.pre <= connectome.post))
 
 
@@ -101,16 +104,16 @@ def plot_weight_vs_count(
 ) -> Figure:
     """Draw the size of each learned weight against the number of synapses counted, one dot per learned parameter.
 
-    Lines join the medians at each count. The legend holds Spearman's rho of every kind of synapse with the p-value of a
-    permutation test that shuffles the counts among all synapses of that kind. With `initial`, a second panel shows the
-    same for the weights before training: what is seen there too was put in by the initialisation, not learned.
+    Lines connect the medians at each count. The legend gives Spearman's rho for each kind of synapse, with the p-value
+    of a permutation test that shuffles the counts among all synapses of that kind. With `initial`, a second panel shows
+    the weights before training: a correlation seen there too comes from the initialisation, not from learning.
 
     Args:
         connectome: the graph.
         weights: [E] or [E, C] in its edge order, such as `conv.edge_weight()`.
         initial: the weights before training, of the same shape.
-        permutations: shuffles of the test.
-        path: where to write the picture.
+        permutations: number of shuffles of the test.
+        path: file to write the picture to, if given.
     """
     panels = [("after training", per_edge(connectome, weights))]
     if initial is not None:
@@ -120,7 +123,7 @@ def plot_weight_vs_count(
     for axes, (title, values) in zip(all_axes, panels, strict=True):
         _draw_counts(axes, connectome, np.abs(values), permutations)
         axes.set_title(title, loc="left", fontsize=10)
-        axes.set_xlabel("synapses counted (slightly spread to the sides)")
+        axes.set_xlabel("synapses counted (spread slightly to the sides)")
     all_axes[0].set_ylabel("size of the weight |w|")
     return finish(figure, path)
 
@@ -136,7 +139,7 @@ def _draw_counts(axes: Axes, connectome: Connectome, sizes: NDArray[np.float64],
             label = f"{kind}: n = {found.pairs}, rho = {found.rho:+.3f}, p = {found.p:.2g}"
         else:
             label = f"{kind}: n = {len(counts)}"
-        # Zero counts (a kind of edge known only to exist) find a place on the logarithmic axis.
+        # A count of zero (an edge known only to exist) is drawn at 0.5 on the logarithmic axis.
         shown = np.maximum(counts, 0.5)
         axes.scatter(shown * (1 + jitter[of_kind]), size, s=4, alpha=0.25, linewidths=0, color=colour)
         steps = [count for count in np.unique(shown) if (shown == count).sum() >= 5]

@@ -168,9 +168,9 @@ PICTURES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no picture": (written("a.png", "text"), r"IMAGES must be readable pictures, got .*a\.png, which is damaged .*"),
     "wrong channel count": (coloured, r"IMAGES must be pictures with 1 channel.s., got .*colour\.png with 3; save .*"),
     "wrong size": (large, r"IMAGES must be 8 x 8 pixels, got .*large\.png with 8 x 9; resize it"),
-    "no file": (lambda folder: folder / "none.png", r"IMAGES must be files, got .*none\.png, which is not there; .*"),
+    "no file": (lambda folder: folder / "none.png", r"IMAGES must be files, got .*none\.png, which does not exist; .*"),
     "a short row": (written("a.csv", "1,2,3"), r"IMAGES must be rows of 64 .*a\.csv, line 1: 3 numbers; .*"),
-    "words": (written("a.csv", "0," * 63 + "0\n" + "0," * 63 + "x"), r".*a\.csv, line 2: something that is no .*"),
+    "words": (written("a.csv", "0," * 63 + "0\n" + "0," * 63 + "x"), r".*a\.csv, line 2: column 64 is not a number.*"),
     "large numbers": (written("a.csv", "0," * 63 + "256"), r"IMAGES must be numbers from 0 to 255, got .*"),
     "an empty table": (written("a.csv", ""), r"IMAGES must be rows of 64 numbers, got .*a\.csv, which has none; .*"),
 }  # fmt: skip

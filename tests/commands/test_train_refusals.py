@@ -12,10 +12,10 @@ import torch
 
 from elegans_gnn import cli
 from elegans_gnn.training import AutoencoderConfig, ClassifierConfig
-from elegans_gnn.training.saved import read_plain
+from elegans_gnn.training.checkpoint import read_plain
 
 AUTO, DIGITS, MNIST = "mnist-autoencoder", "digits-classifier", "mnist-classifier"
-IDLE = ".* must be .* beside {}, which makes no use of it, got .*; leave it away"
+IDLE = ".* has no effect with {}, got .*; omit it"
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         [AUTO, "--preset", "headlines"],
         "preset must be one of smoke, demo, headline, got 'headlines'; did you mean 'headline'.",
     ),
-    "no configuration file": ([AUTO, "--config", "none.yaml"], "--config must be a readable file, got none.yaml: .*"),
+    "no configuration file": ([AUTO, "--config", "none.yaml"], "--config must be a YAML file, got none.yaml: .*"),
     "not YAML": (
         [AUTO, "--config", "broken.yaml"],
         "--config must be a YAML file, got broken.yaml: .*; write lines .*",
@@ -109,8 +109,14 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         [AUTO, "--resume", "runs/broken"],
         "--resume must be the folder of a run with a readable config.json, got runs/broken/config.json: Expecting .*",
     ),
-    "resume with other settings": ([AUTO, "--resume", "runs/old", "--seed", "1"], "--resume must be alone, .*"),
-    "resume under another name": ([AUTO, "--resume", "runs/old", "--name", "b"], "--resume must be alone, .*"),
+    "resume with other settings": (
+        [AUTO, "--resume", "runs/old", "--seed", "1"],
+        "--resume must be alone, .*",
+    ),
+    "resume under another name": (
+        [AUTO, "--resume", "runs/old", "--name", "b"],
+        "--resume must be alone, .*",
+    ),
     "above the runs": ([AUTO, "--name", ".."], "name must be a plain folder name, got '..'; .*"),
     "the runs themselves": ([AUTO, "--name", "."], "name must be a plain folder name, got '.'; .*"),
     "no name": ([AUTO, "--name", ""], "name must be a plain folder name, got ''; .*"),

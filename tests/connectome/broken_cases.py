@@ -64,14 +64,14 @@ GRAPHML = {
         9,
         "key 'q', which is not declared",
     ),
-    "duplicate node id": (BODY + '<node id="a"/>' + CLOSE, 9, "node 'a' stands twice"),
+    "duplicate node id": (BODY + '<node id="a"/>' + CLOSE, 9, "node 'a' appears twice"),
     "duplicate neuron name": (
         HEAD
         + OPEN
         + '<key id="n" for="node" attr.name="name"/>\n<graph>\n<node id="0"><data key="n">AVAL</data></node>\n'
         '<node id="1"><data key="n">AVAL</data></node>\n' + CLOSE,
         6,
-        "neuron 'AVAL' stands twice",
+        "neuron 'AVAL' appears twice",
     ),
     "edge to unknown neuron": (BODY + '\n<edge source="a" target="z"/>' + CLOSE, 10, "edge to unknown node 'z'"),
     "NaN count": (
@@ -100,8 +100,8 @@ GRAPHML = {
         10,
         "attribute 'weight' is missing here and present elsewhere",
     ),
-    "unknown role": (BODY + '<node id="c"><data key="r">boss</data></node>' + CLOSE, 9, "'boss' is none of sensory"),
-    "repeated edge": (BODY + '<edge source="a" target="b"/>\n' * 2 + CLOSE, 10, r"a -> b \(chemical\) stands twice"),
+    "unknown role": (BODY + '<node id="c"><data key="r">boss</data></node>' + CLOSE, 9, "'boss' is not one of sensory"),
+    "repeated edge": (BODY + '<edge source="a" target="b"/>\n' * 2 + CLOSE, 10, r"a -> b \(chemical\) appears twice"),
     "one-sided gap junction": (
         HEAD + OPEN + '<key id="k" for="edge" attr.name="kind"/>\n<graph><node id="a"/><node id="b"/>\n'
         '<edge source="a" target="b"><data key="k">gap</data></edge>' + CLOSE,
@@ -147,26 +147,29 @@ CSV: dict[str, tuple[str | bytes, str | bytes, str, int | None, str]] = {
     "negative count": (NEURONS, "pre,post,count\na,b,-1\n", "synapses", 2, "column 'count': -1 is negative"),
     "fractional count": (NEURONS, "pre,post,count\na,b,1.5\n", "synapses", 2, "'1.5' is not an integer"),
     "count with underscore": (NEURONS, "pre,post,count\na,b,1_0\n", "synapses", 2, "'1_0' is not an integer"),
-    "endless count": (NEURONS, f"pre,post,count\na,b,{'9' * 30}\n", "synapses", 2, "is not an integer"),
+    "endless count": (NEURONS, f"pre,post,count\na,b,{'9' * 30}\n", "synapses", 2, "9999 does not fit into 64 bits"),
+    "count with a fraction": (NEURONS, "pre,post,count\na,b,3.0\nb,a,3.5\n", "synapses", 3, "'3.5' is not an integer"),
+    "endless digits": (NEURONS, f"pre,post,count\na,b,{'9' * 100_000}\n", "synapses", 2, "does not fit into 64 bits"),
+    "endless fraction": (NEURONS, f"pre,post,count\na,b,1.{'9' * 100_000}\n", "synapses", 2, "9 is not an integer"),
     "NaN weight": (NEURONS, "pre,post,weight\na,b,nan\n", "synapses", 2, "column 'weight': 'nan' is not finite"),
     "weight with underscore": (NEURONS, "pre,post,weight\na,b,1_0\n", "synapses", 2, "'1_0' is not a number"),
     "no kind": (NEURONS, "pre,post,kind\na,b,\n", "synapses", 2, "a kind without a name"),
-    "duplicate neuron": ("name\na\nb\na\n", "pre,post\n", "neurons", 4, "neuron 'a' stands twice"),
+    "duplicate neuron": ("name\na\nb\na\n", "pre,post\n", "neurons", 4, "neuron 'a' appears twice"),
     "nameless neuron": ('name,role\n"",motor\n', "pre,post\n", "neurons", 2, "a neuron without a name"),
-    "unknown role": ("name,role\na,boss\n", "pre,post\n", "neurons", 2, "role 'boss' is none of sensory"),
+    "unknown role": ("name,role\na,boss\n", "pre,post\n", "neurons", 2, "column 'role': 'boss' is not one of sensory"),
     "edge to unknown neuron": (
         NEURONS,
         "pre,post\na,z\n",
         "synapses",
         2,
-        "column 'post': 'z' is no neuron of neurons.csv",
+        "column 'post': 'z' is not a neuron of neurons.csv",
     ),
     "entry twice": (
         NEURONS,
         "pre,post\na,b\n\nb,a\na,b\n",
         "synapses",
         5,
-        "this entry stands twice; add up the counts",
+        "this entry appears twice; add up the counts",
     ),
     "short row": (NEURONS, "pre,post,count\na,b\n", "synapses", 2, "2 cells where the header has 3"),
     "open quote": (NEURONS, 'pre,post\n"a,b\n', "synapses", 2, "unexpected end of data"),

@@ -22,14 +22,14 @@ from elegans_gnn.connectome import (
     to_scipy,
     to_scipy_by_kind,
 )
-from elegans_gnn.connectome._attributes import NODE_ATTRIBUTES
+from elegans_gnn.connectome._columns import NEURON_COLUMNS
 from tests.connectome.strategies import connectomes, same
 
 EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def neuron_columns(graph: Connectome) -> dict[str, np.ndarray]:
-    return {column: getattr(graph, column) for column in NODE_ATTRIBUTES.values()}
+    return {column.field: getattr(graph, column.field) for column in NEURON_COLUMNS if column.field != "names"}
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def test_attributes_can_be_assigned_and_left_out() -> None:
     graph.add_node(0, type="motor", role="hub")
     graph.add_node(1, type="sensory", role="leaf")
     graph.add_edge(0, 1, strength=0.5, weight="heavy")
-    with pytest.raises(ValueError, match="graph '', node 0: attribute 'role': 'hub' is none of sensory"):
+    with pytest.raises(ValueError, match="graph '', node 0: attribute 'role': 'hub' is not one of sensory"):
         from_networkx(graph)
     read = from_networkx(graph, attributes={"role": "type", "weight": "strength"})
     assert read.roles.tolist() == ["motor", "sensory"]
@@ -179,7 +179,7 @@ def test_parallel_edges_are_refused_or_summed() -> None:
     graph.add_edge("a", "b", count=2, weight=0.5)
     graph.add_edge("a", "b", count=3, weight=0.25)
     graph.add_edge("b", "a", count=1, weight=1.0)
-    with pytest.raises(ValueError, match=r"edge a -> b: a -> b \(chemical\) stands twice; .* parallel='sum'"):
+    with pytest.raises(ValueError, match=r"edge a -> b: a -> b \(chemical\) appears twice; .* parallel='sum'"):
         from_networkx(graph)
     summed = from_networkx(graph, parallel="sum")
     assert summed.counts.tolist() == [5, 1]
@@ -219,7 +219,7 @@ def test_half_given_attributes_and_twice_used_names_are_refused() -> None:
     labelled = nx.DiGraph()
     labelled.add_node(0, label="A")
     labelled.add_node(1, label="A")
-    with pytest.raises(ValueError, match=r"node 1: neuron 'A' stands twice; .* attributes=\{'name': None\}"):
+    with pytest.raises(ValueError, match=r"node 1: neuron 'A' appears twice; .* attributes=\{'name': None\}"):
         from_networkx(labelled)
     assert from_networkx(labelled, attributes={"name": None}).names.tolist() == ["0", "1"]
 

@@ -70,6 +70,14 @@ def test_columns_may_be_missing_and_stand_in_any_order(tmp_path: Path) -> None:
     assert (graph.counts.tolist(), graph.kind_names) == ([1, 1], ("chemical",))
 
 
+def test_counts_are_whole_numbers_with_or_without_a_decimal_point(tmp_path: Path) -> None:
+    """As from NetworkX attributes, where 3.0 is 3."""
+    neurons = table(tmp_path, "n.csv", "name,visit_rank\na,1.0\nb,0\n")
+    graph = read_csv(neurons, table(tmp_path, "s.csv", "pre,post,count\na,b,3.0\nb,a,2e1\nb,b,4\n"))
+    assert graph.counts.tolist() == [3, 20, 4]
+    assert graph.visit_rank.tolist() == [1, 0]
+
+
 def test_a_byte_order_mark_and_blank_lines_are_passed_over(tmp_path: Path) -> None:
     neurons = table(tmp_path, "n.csv", "\ufeffname\na\n\nb\n\n")
     synapses = table(tmp_path, "s.csv", '\ufeffpre,post,count\n\n"a","b",2\n')

@@ -44,7 +44,7 @@ def test_what_is_neither_is_refused(mine: Connectome, tmp_path: Path) -> None:
     with pytest.raises(ConnectomeFormatError, match="No such file or directory"):
         open_connectome("varshny2011.graphml")
     write_connectome(mine, tmp_path / "a.graphml")
-    with pytest.raises(ValueError, match=r"layers must be of a shipped connectome, got the file .*a\.graphml; put"):
+    with pytest.raises(ValueError, match=r"layers must be used with a bundled connectome, got .*a\.graphml; add"):
         open_connectome(str(tmp_path / "a.graphml"), layers="monoamine")
     with pytest.raises(ConnectomeFormatError, match="max_bytes=10"):
         open_connectome(str(tmp_path / "a.graphml"), max_bytes=10)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elegans_gnn.connectome import Connectome
+from elegans_gnn.connectome import Connectome, Neurons, select_neurons
 from tests.connectome.strategies import chain, connectomes
 
 EXAMPLES = settings(max_examples=60, deadline=None)
@@ -123,3 +123,58 @@ def test_subsets_keep_entries_columns_and_the_visiting_order(graph: Connectome, 
 def test_relabel_refuses_what_is_no_permutation(order: list[int]) -> None:
     with pytest.raises(ValueError, match=r"order must be a permutation of 0..3"):
         chain().relabel(order)
+
+
+@pytest.mark.parametrize(
+    ("neurons", "expected"),
+    [
+        ("motor", [2, 4]),
+        ("DA1", [2]),
+        ("DA01", [2]),
+        ("DA1,ASH", [2, 0]),
+        ("DA01, AVA", [2, 1]),
+        ("A,B", [4]),
+        (["DA01"], [2]),
+        (("DVA", "ASH"), [3, 0]),
+        (iter(["DVA"]), [3]),
+        (np.array(["DVA", "A,B"]), [3, 4]),
+        ([3, 0], [3, 0]),
+        (np.array([4, 1], dtype=np.int32), [4, 1]),
+        ([False, True, False, True, False], [1, 3]),
+    ],
+)
+def test_neurons_are_meant_by_role_name_index_or_mask(neurons: Neurons, expected: list[int]) -> None:
+    """A role comes before a name, a name before names separated by commas."""
+    graph = Connectome.from_edges(
+        "g", ["ASH", "AVA", "DA1", "DVA", "A,B"], [], [], roles=["sensory", "inter", "motor", "unknown", "motor"]
+    )
+    found = select_neurons(graph, neurons, "inputs")
+    assert found.tolist() == expected
+    assert found.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("neurons", "message"),
+    [
+        ("polymodal", "at least one neuron, got 'polymodal': none; the roles present are sensory, inter, "),
+        ([], r"at least one neuron, got \[\]: none"),
+        (np.zeros(4, dtype=bool), "at least one neuron, got none"),
+        ("", "one of sensory, inter, motor, unknown, the name of a neuron, got ''"),
+        ("motr", "one of sensory, .* got 'motr'; did you mean 'motor'"),
+        ("ASH,AVB", "one of ASH, AVA, DA1, DVA, got 'AVB'; did you mean 'AVA'"),
+        ("ASH,", "one of ASH, AVA, DA1, DVA, got ''"),
+        (["ASH", "AVB"], "one of ASH, AVA, DA1, DVA, got 'AVB'"),
+        (["motor"], "one of ASH, AVA, DA1, DVA, got 'motor'"),
+        ("ASH,ASH", "each neuron once, got ASH 2 times; drop the repetition"),
+        (["DA1", "DA01"], "each neuron once, got DA1 2 times"),
+        ([1, 1, 1], "each neuron once, got AVA 3 times"),
+        ([0, 4, -1], r"indices in 0..3, got \[4, -1\]"),
+        ([True, False], r"a mask of shape \[4\], got \[2\]"),
+        ([0.5], "names, indices or a mask, got dtype float64"),
+        (3, "a role, a name, names, indices or a mask, got 3; pass several neurons as one list"),
+        (np.eye(4, dtype=bool), "a role, a name, names, indices or a mask, got array"),
+    ],
+)
+def test_neurons_that_cannot_be_meant_are_refused(neurons: Neurons, message: str) -> None:
+    with pytest.raises(ValueError, match=f"inputs must be {message}"):
+        select_neurons(chain(), neurons, "inputs")

@@ -135,7 +135,7 @@ MISTAKES = {
     "weights": (["--backbone", "resnet18", "--weights", "X"], "weights must be DEFAULT or one of IMAGENET1K_V1, .*"),
     "weights alone": (
         ["--weights", "DEFAULT"],
-        "--weights must be left out without a backbone, got DEFAULT; add .*",
+        "--weights must be omitted without a backbone, got DEFAULT; add .*",
     ),
     "core": (["--core", "dens"], "core must be one of .*, got 'dens'; did you mean 'dense'.*"),
     "connectome": (["--connectome", "varshney"], ".*varshney2011.*"),
@@ -153,7 +153,7 @@ MISTAKES = {
     "smoke steps": (["--smoke", "--steps", "0"], "steps must be >= 1, got 0; .*"),
     "width": (
         ["--backbone", "resnet18", "--width", "64"],
-        "--width must be left out beside a backbone, which has its own, got 64; leave it away",
+        "--width must be omitted with a backbone, which has its own, got 64; omit it",
     ),
 }
 

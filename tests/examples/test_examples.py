@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,24 +62,24 @@ def test_help_shows_every_default(name, monkeypatch):
 def test_mnist_autoencoder_stays_short_and_keeps_the_recipe():
     assert len((EXAMPLES / "mnist_autoencoder.py").read_text(encoding="utf-8").splitlines()) < 200
     module = load("mnist_autoencoder.py")
-    assert module.configuration(module.arguments().parse_args([])) == AutoencoderConfig()
+    assert module.configuration(module.arguments().parse_args([])).resolved() == AutoencoderConfig().resolved()
     given = module.arguments().parse_args(
         ["--steps=7", "--seed=3", "--core-steps=5", "--code=9", "--learning-rate=0.1"]
     )
-    changed = replace(AutoencoderConfig(), steps=7, seed=3, core_steps=5, code=9, learning_rate=0.1)
+    changed = AutoencoderConfig(steps=7, seed=3, core_steps=5, code=9, learning_rate=0.1)
     assert module.configuration(given) == changed
     options = {action.dest for action in module.arguments()._actions}
-    taken = {item.name for item in fields(AutoencoderConfig)} & options
+    taken = AutoencoderConfig().resolved().to_dict().keys() & options
     changed_one_by_one = {"data", "connectome", "batch_size", "muon_learning_rate", "validate_every"}
     assert taken == changed_one_by_one | {"steps", "seed", "core_steps", "code", "learning_rate"}
 
 
 def test_mnist_autoencoder_trains_as_the_command_does(folder, tmp_path, one_thread):
     printed = ran("mnist_autoencoder.py", "--smoke", cwd=str(folder)).stdout
-    config = replace(AutoencoderConfig().smoke(), threads=1)
+    config = AutoencoderConfig().smoke().changed(threads=1)
     result = train_autoencoder(config, tmp_path / "run", progress=False)
     expected = (
-        f"varshney2011, code {config.code}: pixel accuracy {100 * result.test['accuracy']:.3f} %  "
+        f"varshney2011, code {result.model.code_length}: pixel accuracy {100 * result.test['accuracy']:.3f} %  "
         f"F1 {result.test['f1']:.4f}  BCE {result.test['bce']:.5f}  SSIM {result.test['ssim']:.4f}"
     )
     assert expected in printed

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import chisquare
 
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.graphs._layers import Layer, Wiring, take_apart
+from elegans_gnn.graphs._layers import Layer, Wiring, layers_of
 from elegans_gnn.graphs._rewired import configuration, degree_preserving, reciprocity_preserving
 from elegans_gnn.graphs._stream import Stream
 from elegans_gnn.graphs._swaps import Links, swap_round
@@ -37,7 +37,7 @@ def layer_of(size: int, links: list[tuple[int, int]], kind: str) -> Layer:
     pre, post = [u for u, _ in links], [v for _, v in links]
     if kind == "gap":
         pre, post = pre + post, post + pre
-    return take_apart(Connectome.from_edges("tiny", [f"N{i}" for i in range(size)], pre, post, kinds=kind))[0]
+    return layers_of(Connectome.from_edges("tiny", [f"N{i}" for i in range(size)], pre, post, kinds=kind))[0]
 
 
 def degrees(edges: Edges, size: int, kind: str) -> tuple[tuple[int, ...], ...]:
@@ -123,7 +123,7 @@ def test_a_round_is_as_likely_as_its_reverse() -> None:
 
 def test_configuration_and_rewiring_meet_in_the_same_ensemble(worm: Connectome) -> None:
     """One starts from random stubs, the other from the worm: if both have mixed, no statistic tells them apart."""
-    chemical = take_apart(worm.select(kinds="chemical"))[0]
+    chemical = layers_of(worm.select(kinds="chemical"))[0]
     forward = set(zip(chemical.tail.tolist(), chemical.head.tolist(), strict=True))
     samples = []
     for model in (configuration, degree_preserving):

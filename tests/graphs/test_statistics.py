@@ -143,9 +143,9 @@ def test_reach(small: Connectome, worm: Connectome) -> None:
     ("arguments", "message"),
     [
         ({"steps": 0}, "steps must be a positive integer, got 0"),
-        ({"sources": "polymodal"}, "sources must be at least one neuron, got none"),
-        ({"targets": "muscle"}, "role must be one of sensory"),
-        ({"targets": ["a", "zz"]}, "names must be one of"),
+        ({"sources": "polymodal"}, "sources must be at least one neuron, got 'polymodal': none"),
+        ({"targets": "muscle"}, "targets must be one of sensory"),
+        ({"targets": ["a", "zz"]}, "targets must be one of a, b"),
     ],
 )
 def test_reach_refuses(arguments: dict[str, object], message: str, small: Connectome) -> None:

@@ -135,9 +135,9 @@ def test_a_vision_transformer_by_name_at_its_own_size(tiny):
         ("resnet18", {"mean": (0.5,)}, r"mean must be three numbers, got \[0.5\]; give one for red, green and blue"),
         ("resnet18", {"std": (1.0, 0.0, 1.0)}, r"std must be three numbers above 0, got \[1.0, 0.0, 1.0\]"),
         ("resnet18", {"resize": -1}, "resize must be >= 0, got -1"),
-        ("resnet18", {"image_size": 64}, "image_size must be left out for all but torchvision's vision transformers"),
-        ("timm/resnet10t", {"image_size": 64}, "image_size must be left out .*got 64 for timm/resnet10t; use resize"),
-        (Eyes(), {"image_size": 64}, "image_size must be left out beside a module, got 64"),
+        ("resnet18", {"image_size": 64}, "image_size must be omitted for all but torchvision's vision transformers"),
+        ("timm/resnet10t", {"image_size": 64}, "image_size must be omitted .*got 64 for timm/resnet10t; use resize"),
+        (Eyes(), {"image_size": 64}, "image_size must be omitted when the backbone is a module, got 64"),
     ],
 )
 def test_refusals(tiny, backbone, options, message):

@@ -141,7 +141,7 @@ def test_core_options_name_what_each_core_takes(tiny):
     assert core_options("none") == ("inputs",)
     assert core_options("dense") == core_options("random") == ("inputs", "outputs")
     assert set(core_options("reservoir")) - set(core_options("tensor-network")) == {"spectral_radius"}
-    assert {"steps", "keep", "unit", "gap"} <= set(core_options("message-passing"))
+    assert {"steps", "leak", "unit", "gap"} <= set(core_options("message-passing"))
     assert core_options("frozen") == core_options("silent") == core_options("message-passing")
 
 

@@ -11,8 +11,12 @@ import torch
 from torch import nn
 
 from elegans_gnn import Connectome, ElegansAutoencoder, ElegansClassifier
-from elegans_gnn.models import ElegansHead, attach_head, build_model, from_pretrained, save_pretrained
+from elegans_gnn.models import Classifier, ElegansHead, attach_head, build_model, from_pretrained, save_pretrained
+from elegans_gnn.models import pretrained as folder_format
+from elegans_gnn.models._base import keeps_arguments
 from elegans_gnn.models.pretrained import CLASSES, CONFIG, GRAPH, TRAINING, WEIGHTS
+
+FORMAT_1 = Path(__file__).parent / "data" / "format1"
 
 
 @pytest.fixture
@@ -77,7 +81,7 @@ def test_a_backbone_travels_by_name_and_fetches_nothing(tiny, tmp_path, monkeypa
 
 def test_files_are_what_they_say(classifier, folder, tiny):
     config = json.loads((folder / CONFIG).read_text())
-    assert (config["format"], config["class"]) == (1, "ElegansClassifier")
+    assert (config["format"], config["class"]) == (2, "ElegansClassifier")
     assert config["connectome"] == {"name": "tiny", "sha256": tiny.fingerprint}
     assert Connectome.from_dict(json.loads((folder / GRAPH).read_text())) == tiny
     from safetensors.torch import load_file
@@ -197,8 +201,21 @@ def test_another_class_is_refused(folder):
     ("change", "message"),
     [
         (lambda config: config.pop("arguments"), f"folder must be one whose {CONFIG} has arguments"),
-        (lambda config: config.update(format=2), "folder must be of format 1, got .*of format 2; read it with version"),
-        (lambda config: config.update(arguments=[1]), "folder must be one with arguments by name"),
+        (
+            lambda config: config.update(format=3),
+            "of format 1 to 2, got .*of format 3; read it with a newer version of",
+        ),
+        (lambda config: config.update(format="new"), "of format 1 to 2, got .*of format new; copy or save the folder"),
+        (lambda config: config.update(format=0), "of format 1 to 2, got .*of format 0; copy or save the folder"),
+        (
+            lambda config: config.update(arguments=[1]),
+            "folder must be one with arguments by name.*with a list; copy or",
+        ),
+        (lambda config: config.update({"class": ["x"]}), "class in .* must be one of "),
+        (
+            lambda config: config["connectome"].update(sha256=5),
+            "folder must be one with the graph the model was trained",
+        ),
         (lambda config: config["arguments"].update(stepz=3), "arguments of ElegansClassifier, got .*stepz"),
         (lambda config: config["arguments"].update(width=8), "weights of a ElegansClassifier, got .*differs in stem"),
         (lambda config: config["arguments"].update(blocks=2), "weights of a ElegansClassifier, got .*differs in stem"),
@@ -227,3 +244,71 @@ def test_what_is_no_folder_is_refused(tmp_path):
         from_pretrained(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=f"folder must be one with {CONFIG}, got .*, which lacks it"):
         from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("name", [CONFIG, GRAPH])
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000])
+def test_deep_nesting_is_refused_like_any_damage(folder, name, text):
+    (folder / name).write_text(text)
+    with pytest.raises(
+        ValueError, match=f"folder must be one with a whole {name}, got .*nested too deeply; copy or save"
+    ):
+        from_pretrained(folder)
+
+
+@pytest.mark.parametrize("text", ["[1]", "3", '"text"'])
+def test_json_that_is_no_object_is_refused(folder, text):
+    (folder / CONFIG).write_text(text)
+    with pytest.raises(ValueError, match=f"folder must be one with an object in {CONFIG}, got "):
+        from_pretrained(folder)
+
+
+def test_a_folder_of_format_1_computes_what_it_did():
+    """Written by version 0.1.0, with a leak per neuron that is no constant."""
+    model = ElegansHead.from_pretrained(FORMAT_1 / "head")
+    expected = json.loads((FORMAT_1 / "expected.json").read_text())
+    with torch.no_grad():
+        logits = model(torch.tensor(expected["features"]))
+    torch.testing.assert_close(logits, torch.tensor(expected["logits"]), rtol=1e-5, atol=1e-6)
+
+
+def test_what_was_saved_from_format_1_is_format_2(tmp_path):
+    model = ElegansHead.from_pretrained(FORMAT_1 / "head")
+    again = model.save_pretrained(tmp_path / "model")
+    assert json.loads((again / CONFIG).read_text())["format"] == 2
+    features = torch.randn(2, 3)
+    assert torch.equal(ElegansHead.from_pretrained(again)(features), model(features))
+
+
+def test_names_of_format_1_become_those_of_format_2():
+    model = ElegansHead.from_pretrained(FORMAT_1 / "head")
+    assert model.arguments["leak"] == 0.25
+    assert "keep" not in model.arguments
+    assert torch.allclose(model.state_dict()["core.leak"], torch.linspace(0.1, 0.7, 7))
+
+
+def test_only_parameters_of_a_core_are_renamed(monkeypatch):
+    monkeypatch.setattr(folder_format, "RENAMED_IN_2", {"keep": "leak"})
+    one = torch.ones(1)
+    arguments, weights = folder_format.upgraded(
+        {"keep": 0.25, "steps": 5},
+        {"core.keep": one, "head.core.keep": one, "core.conv.bias": one, "backbone.keep": one},
+    )
+    assert arguments == {"leak": 0.25, "steps": 5}
+    assert list(weights) == ["core.leak", "head.core.leak", "core.conv.bias", "backbone.keep"]
+
+
+def test_a_class_of_ones_own_is_saved_by_its_class_name(tmp_path):
+    class Brightness(Classifier):
+        @keeps_arguments
+        def __init__(self, num_classes: int = 2, *, scale: float = 1.0) -> None:
+            super().__init__()
+            self.num_classes, self.scale = num_classes, scale
+            self.weight = nn.Parameter(torch.ones(num_classes))
+
+        def forward(self, images):
+            return self.scale * images.mean((1, 2, 3))[:, None] * self.weight
+
+    back = from_pretrained(Brightness(3, scale=2.0).save_pretrained(tmp_path / "model"))
+    assert isinstance(back, Brightness)
+    assert (back.num_classes, back.scale) == (3, 2.0)

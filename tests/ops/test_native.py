@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from elegans_gnn import ops
-from elegans_gnn.ops import _library, native
+from elegans_gnn.ops import _backends, native
 from elegans_gnn.sparse import SparseAdjacency
 from tests.ops.cases import FEATURES, GRAPHS, REDUCES, Result, assert_same, graph, inputs, random_graph, run
 
@@ -116,10 +116,10 @@ import sys, warnings
 from pathlib import Path
 import torch
 from elegans_gnn import ops
-from elegans_gnn.ops import _library
+from elegans_gnn.ops import _backends
 from elegans_gnn.sparse import SparseAdjacency
 
-_library.library_path = ops._backends.library_path = lambda: Path(sys.argv[1]) / "libelegans_gnn.so"
+_backends.library_path = lambda: Path(sys.argv[1]) / "libelegans_gnn.so"
 adjacency = SparseAdjacency(torch.tensor([[0], [1]]), 2)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
@@ -142,7 +142,7 @@ except RuntimeError as error:
 
 
 def test_the_library_was_built() -> None:
-    assert _library.library_path().exists(), "build it: pip install --editable . or cmake --build"
+    assert _backends.library_path().exists(), "build it: pip install --editable . or cmake --build"
     assert "native" in ops.available_backends()
 
 

@@ -63,3 +63,12 @@ def test_second_derivatives_vmap_and_jvp_are_refused() -> None:
         torch.vmap(lambda x: ops.aggregate(x, W, ADJACENCY))(torch.ones(5, 2, 3, 4))
     with pytest.raises(RuntimeError, match="jvp"):
         torch.func.jvp(lambda x: ops.aggregate(x, W, ADJACENCY), (X,), (X,))
+
+
+def test_the_native_kernels_refuse_other_devices() -> None:
+    """They would read addresses of another memory."""
+    with (
+        ops.backend("native"),
+        pytest.raises(ValueError, match=r"on the CPU, for ops\.backend\('native'\), got .* meta"),
+    ):
+        ops.resolve_backend(torch.ones(2, device="meta"))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from elegans_gnn.nn.tensor_network import _visits_native
+from elegans_gnn.nn.tensor_network import layer
 
 
 @pytest.fixture(params=["native", "torch"])
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "torch":
-        monkeypatch.setattr(_visits_native, "available", lambda dtype: False)
+        monkeypatch.setattr(layer, "VISITS", layer.VISITS._replace(native_dtypes=()))
     return request.param

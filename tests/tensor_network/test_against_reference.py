@@ -10,10 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.nn.tensor_network import TensorNetwork, _stage, reference_forward, reference_states
-from elegans_gnn.nn.tensor_network._activations import ACTIVATIONS
-from elegans_gnn.nn.tensor_network._visits import visits
+from elegans_gnn.nn.tensor_network import TensorNetwork, reference_forward, reference_states
 from elegans_gnn.nn.tensor_network.readout import READOUTS
+from elegans_gnn.ops.visits import ACTIVATIONS, run_program, stage
 from tests.tensor_network.cases import golden_graph, gradients, graphs, orders, relation_sets, relative_error
 
 FUSES = [("add", True), ("add", False), ("mul", True), ("mul", False), ("normalized-mul", False)]
@@ -166,7 +165,7 @@ def test_native_visits_do_not_depend_on_threads(fuse_norm: tuple[str, bool]) -> 
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            exports = visits(sources, network.edge_weight, *program, stage.exports, network.arithmetic, "native")
+            exports = run_program(sources, network.edge_weight, *program, stage.exports, network.arithmetic, "native")
             wanted = [sources[0], sources[2], network.edge_weight]
             grads = torch.autograd.grad(exports, wanted, [torch.ones_like(part) for part in exports])
             results.append([*exports, *grads])
@@ -183,5 +182,5 @@ def test_samples_in_blocks(backend: str, fuse_norm: tuple[str, bool], monkeypatc
     network = build(golden_graph().subset(range(0, 279, 7)), {**SETTLED, "fuse_norm": fuse_norm}, 3)
     network.readout.norm = torch.nn.Identity()
     for numbers in (1, 120):
-        monkeypatch.setattr(_stage, "_BLOCK", numbers)
+        monkeypatch.setattr(stage, "BLOCK", numbers)
         check(network, torch.randn(7, 3, dtype=torch.float64, requires_grad=True))

@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from elegans_gnn import ops
-from elegans_gnn.nn.tensor_network import TensorNetwork, _visits, _visits_native, _visits_torch, reference
+from elegans_gnn.nn.tensor_network import TensorNetwork, reference
+from elegans_gnn.ops import _backends
+from elegans_gnn.ops.visits import native, torch_backend, visits
 from tests.tensor_network.cases import golden_graph, gradients, relative_error
 
-MODULES = {"native": _visits_native, "torch": _visits_torch}
+MODULES = {"native": native, "torch": torch_backend}
 
 
 def small(**options: Any) -> TensorNetwork:
@@ -32,8 +34,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             seen.append(f"{self.name} {what}")
             return getattr(MODULES[self.name], what)
 
-    monkeypatch.setattr(_visits, "BACKENDS", {name: Spy(name) for name in MODULES})
-    monkeypatch.setattr("elegans_gnn.nn.tensor_network._stage.BACKENDS", _visits.BACKENDS)
+    monkeypatch.setattr(visits, "BACKENDS", {name: Spy(name) for name in MODULES})
+    monkeypatch.setattr("elegans_gnn.ops.visits.stage.BACKENDS", visits.BACKENDS)
     return seen
 
 
@@ -84,11 +86,11 @@ def test_reference_carries_states() -> None:
 
 def test_other_backends_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     network, x = small(), torch.randn(2, 4, dtype=torch.float64)
-    token = _visits._backends._requested.set("triton")
+    token = _backends._requested.set("triton")
     try:
         with pytest.raises(ValueError, match=r"'reference', 'torch' or 'native' for a tensor network, got 'triton'"):
             network(x)
     finally:
-        _visits._backends._requested.reset(token)
+        _backends._requested.reset(token)
     with ops.backend("native"), pytest.raises(ValueError, match="float32 or float64 on the CPU.*bfloat16 on cpu"):
         network.bfloat16()(x.bfloat16())

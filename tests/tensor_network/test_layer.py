@@ -15,8 +15,10 @@ import pytest
 import torch
 
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.nn.tensor_network import TensorNetwork, _visits_native, reference_forward
+from elegans_gnn.nn.tensor_network import TensorNetwork, reference_forward
 from elegans_gnn.nn.tensor_network.readout import READOUTS
+from elegans_gnn.ops import resolve_backend
+from elegans_gnn.ops.visits import VISITS
 from tests.tensor_network.cases import golden_graph, make_graph, relative_error, small
 
 
@@ -257,5 +259,5 @@ def test_building_is_fast() -> None:
 
 def test_native_program_is_the_one_tested() -> None:
     """On this machine the library must be there; elsewhere plain torch gives the same results."""
-    assert _visits_native.available(torch.float32)
-    assert not _visits_native.available(torch.bfloat16)
+    assert resolve_backend(torch.ones(1), VISITS) == "native"
+    assert resolve_backend(torch.ones(1, dtype=torch.bfloat16), VISITS) == "torch"

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.nn.tensor_network import Schedule
-from elegans_gnn.nn.tensor_network._plan import OP_ADD, OP_FUSE, make_plan
+from elegans_gnn.nn.tensor_network.plan import make_plan
 from elegans_gnn.nn.tensor_network.rules import parse_order
 from elegans_gnn.nn.tensor_network.schedule import FIRST, FUSE, REAPPLY
+from elegans_gnn.ops.codes import OP_ADD, OP_FUSE
 from tests.tensor_network.cases import golden_graph, graphs, make_graph, orders, relation_sets
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from elegans_gnn.datasets import Images, ImageSource, ink
 from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, TrainingBatches, TrainingConfig
-from elegans_gnn.training.augment import Augmentation, cut_out, mirrored, warped
+from elegans_gnn.training.batches import Augmentation, cut_out, mirrored, warped
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -105,7 +105,7 @@ def test_mirror_and_hole() -> None:
 
 def drawn(config: TrainingConfig, images: Images, index: Tensor, seed: int = 0) -> Tensor:
     binary = isinstance(config, AutoencoderConfig)
-    change = Augmentation(config, len(images.pixels), images.pixels.shape[-1], generator(seed), binary=binary)
+    change = Augmentation(config.augment, len(images.pixels), images.pixels.shape[-1], generator(seed), binary=binary)
     return change(images.pixels, index)
 
 
@@ -115,7 +115,8 @@ def test_an_image_changes_the_same_way_in_whatever_batch(
     kind: str, config_type: type[TrainingConfig], digits: ImageSource
 ) -> None:
     images = digits.validation()
-    config = config_type(augment=kind, shift=2, cutout=4)
+    extent = {"shift": 0 if kind == "none" else 2, "cutout": 4 if kind == "crop-flip" else 0}
+    config = config_type(augment=kind, **({} if kind == "none" else extent))
     whole = drawn(config, images, torch.arange(40))
     assert torch.equal(drawn(config, images, torch.tensor([7, 31, 2])), whole[[7, 31, 2]])
     other = drawn(config, images, torch.arange(40), seed=1)
@@ -139,7 +140,8 @@ def test_ink_is_cut_at_varying_heights(digits: ImageSource) -> None:
     """Some of the warped digits are fatter and some thinner than at the usual cut."""
     images = digits.train()
     index = torch.arange(500)
-    change = Augmentation(AutoencoderConfig(augment="strong", augment_share=1.0), 3600, 28, generator(), binary=True)
+    settings = AutoencoderConfig(augment="strong", augment_share=1.0).augment
+    change = Augmentation(settings, 3600, 28, generator(), binary=True)
     grey = warped(images.pixels[index], change.affine[index], change.elastic[index])
     amount = change(images.pixels, index).sum(dim=(1, 2, 3)) - ink(grey).sum(dim=(1, 2, 3))
     assert float((amount > 0).float().mean()) > 0.3

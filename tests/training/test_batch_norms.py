@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ from torch import nn
 
 from elegans_gnn.datasets import ImageSource, load_small_digits
 from elegans_gnn.training import ClassifierConfig, run, train_classifier
-from elegans_gnn.training.checks import syncs_batch_norms
-from elegans_gnn.training.load import build, graph_of
+from elegans_gnn.training.last_checkpoint import LastCheckpoint
+from elegans_gnn.training.prepare import build, graph_of, syncs_batch_norms
 
 CONFIG = ClassifierConfig(data="digits", backbone="resnet18", resize=16, devices=2, batch_size=32)
 SHAPE = {"in_channels": 1, "image_size": 8, "num_classes": 10}
@@ -28,19 +27,19 @@ def test_on_the_cpu_several_processes_are_refused(tmp_path: Path) -> None:
 
 
 def test_frozen_ones_and_a_single_process_need_nothing() -> None:
-    frozen = replace(CONFIG, frozen=True)
+    frozen = CONFIG.changed(frozen=True)
     assert not syncs_batch_norms(frozen, build(frozen, graph_of(frozen), SHAPE))
-    assert not syncs_batch_norms(replace(CONFIG, devices=1), nn.BatchNorm2d(3))
+    assert not syncs_batch_norms(CONFIG.changed(devices=1), nn.BatchNorm2d(3))
     assert not syncs_batch_norms(CONFIG, nn.GroupNorm(1, 3))
 
 
 @pytest.mark.parametrize("accelerator", ["gpu", "auto"])
 def test_on_gpus_they_are_shared(accelerator: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    config = replace(CONFIG, accelerator=accelerator)
+    config = CONFIG.changed(accelerator=accelerator)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert syncs_batch_norms(config, nn.Sequential(nn.BatchNorm2d(3)).eval())
-    told: dict[str, Any] = {}
-    monkeypatch.setattr(run.L, "Trainer", lambda **options: told.update(options))
+    options_seen: dict[str, Any] = {}
+    monkeypatch.setattr(run.L, "Trainer", lambda **options: options_seen.update(options))
     for sync in (True, False):
-        run._trainer(config, tmp_path, [], False, sync)
-        assert told["sync_batchnorm"] is sync
+        run._trainer(config, tmp_path, LastCheckpoint(tmp_path / "last.ckpt", 1), (), False, sync)
+        assert options_seen["sync_batchnorm"] is sync

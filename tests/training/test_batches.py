@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from itertools import chain
 from typing import Any
 
@@ -12,8 +11,7 @@ from torch import Tensor
 
 from elegans_gnn.datasets import Images, ImageSource, ink
 from elegans_gnn.training import AutoencoderConfig, TrainingBatches
-from elegans_gnn.training.augment import shifted
-from elegans_gnn.training.batches import ValidationBatches
+from elegans_gnn.training.batches import ValidationBatches, shifted
 
 COUNT = 23
 
@@ -119,8 +117,8 @@ def test_training_sees_ink_not_grey(digits: ImageSource) -> None:
 def test_length_is_the_number_of_steps(marked: Images) -> None:
     settings = config()
     batches = TrainingBatches(marked, settings)
-    assert len(batches) == settings.steps
-    assert len(TrainingBatches(marked, dataclasses.replace(settings, steps=1))) == 1
+    assert len(batches) == settings.optim.steps
+    assert len(TrainingBatches(marked, settings.changed(steps=1))) == 1
 
 
 def test_validation_batches_hold_all_images_in_order_at_every_pass(marked: Images) -> None:

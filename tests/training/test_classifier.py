@@ -6,7 +6,6 @@ import csv
 import json
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from elegans_gnn.datasets import Images, ImageSource, load_small_digits
 from elegans_gnn.training import (
+    AutoencoderConfig,
     ClassificationMetrics,
     ClassifierConfig,
     evaluate_classification,
@@ -90,7 +90,7 @@ def test_a_run_learns_writes_and_is_read_back(small: ImageSource, tmp_path: Path
     assert summary["test"] == result.test
     assert sum(summary["parameters"].values()) == sum(value.numel() for value in model.parameters())
     stored = json.loads((result.folder / "config.json").read_text())
-    assert ClassifierConfig.from_dict(stored) == replace(config, data="small")
+    assert ClassifierConfig.from_dict(stored) == config.changed(data="small").resolved()
     with pytest.raises(ValueError, match="checkpoint must be that of a run of the task autoencoder, got classifier"):
         load_autoencoder(result.folder)
 
@@ -119,7 +119,7 @@ def test_a_resumed_run_ends_in_the_same_weights(
     assert same(weights(resumed.folder), weights(whole.folder))
     assert same(weights(resumed.folder, "best.ckpt"), weights(whole.folder, "best.ckpt"))
     assert resumed.test == whole.test
-    other = train_classifier(replace(config, seed=1), tmp_path / "other", source=small, progress=False)
+    other = train_classifier(config.changed(seed=1), tmp_path / "other", source=small, progress=False)
     assert not same(weights(other.folder), weights(whole.folder))
 
 
@@ -127,7 +127,7 @@ def test_training_ends_when_validation_stops_getting_better(
     small: ImageSource, config: ClassifierConfig, tmp_path: Path
 ) -> None:
     """Frozen by a rate of nearly nothing, no validation is better than the first."""
-    still = replace(config, learning_rate=1e-12, muon_learning_rate=0.0, steps=40, patience=2)
+    still = config.changed(learning_rate=1e-12, muon_learning_rate=0.0, steps=40, patience=2)
     result = train_classifier(still, tmp_path / "run", source=small, progress=False)
     with open(tmp_path / "run" / "metrics.csv", newline="") as file:
         validated = [int(row["step"]) for row in csv.DictReader(file) if row["val/accuracy"]]
@@ -151,7 +151,7 @@ def test_gradients_are_clipped_to_the_norm(small: ImageSource, config: Classifie
     seen = []
     for clip in (0.0, 0.05):
         norms = Norms()
-        few = replace(config, clip=clip, steps=4)
+        few = config.changed(clip=clip, steps=4)
         train_classifier(few, tmp_path / str(clip), source=small, progress=False, callbacks=(norms,))
         seen.append(norms.seen)
     assert min(seen[0]) > 0.1
@@ -162,7 +162,7 @@ def test_mixed_precision_trains_close_to_full_precision(
     small: ImageSource, config: ClassifierConfig, tmp_path: Path
 ) -> None:
     full = train_classifier(config, tmp_path / "full", source=small, progress=False)
-    mixed = train_classifier(replace(config, precision="bf16"), tmp_path / "mixed", source=small, progress=False)
+    mixed = train_classifier(config.changed(precision="bf16"), tmp_path / "mixed", source=small, progress=False)
     assert not same(weights(mixed.folder), weights(full.folder))
     assert {value.dtype for value in weights(mixed.folder).values() if value.is_floating_point()} == {torch.float32}
     # bfloat16 has 8 bits: after 12 small steps the loss is the same to a few per cent.
@@ -173,7 +173,7 @@ def test_the_smallest_validation_cross_entropy_is_chosen(
     small: ImageSource, config: ClassifierConfig, tmp_path: Path
 ) -> None:
     """At too high a rate validation gets worse in the end."""
-    wild = replace(config, learning_rate=0.5, muon_learning_rate=0.5, steps=24, ema=0.0, validate_every=2)
+    wild = config.changed(learning_rate=0.5, muon_learning_rate=0.5, steps=24, ema=0.0, validate_every=2)
     result = train_classifier(wild, tmp_path / "run", source=small, progress=False)
     with open(tmp_path / "run" / "metrics.csv", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["val/accuracy"]]
@@ -195,14 +195,15 @@ def test_the_test_images_are_opened_last(small: ImageSource, config: ClassifierC
     watched = ImageSource(
         "small", noted("train", small.train), noted("validation", small.validation), noted("test", small.test)
     )
-    train_classifier(replace(config, steps=4), tmp_path / "run", source=watched, progress=False)
+    train_classifier(config.changed(steps=4), tmp_path / "run", source=watched, progress=False)
     assert order == ["train", "validation", "test"]
 
 
 @pytest.mark.parametrize("model", ["logistic", "vit", "resnet", "randomly-wired"])
 def test_every_baseline_runs(model: str, small: ImageSource, config: ClassifierConfig, tmp_path: Path) -> None:
     size = {} if model == "logistic" else {"width": 16}
-    few = replace(config, model=model, steps=2, validate_every=2, **{"width": 0, **size})
+    config = ClassifierConfig(**{name: value for name, value in config.given().items() if name != "width"})
+    few = config.changed(model=model, steps=2, validate_every=2, **size)
     result = train_classifier(few, tmp_path / "run", source=small, progress=False)
     summary = json.loads((result.folder / "summary.json").read_text())
     assert summary["connectome"] is None
@@ -214,9 +215,9 @@ def test_every_baseline_runs(model: str, small: ImageSource, config: ClassifierC
 
 
 @pytest.mark.parametrize("model", ["mlp", "conv", "attention"])
-def test_every_autoencoder_baseline_runs(model: str, few: ImageSource, tiny: object, tmp_path: Path) -> None:
-    usual = {"encoder_width": 64, "decoder_width": 64}
-    config = replace(tiny, model=model, steps=2, validate_every=2, width=16, **usual)  # type: ignore[type-var]
-    result = train_autoencoder(config, tmp_path / "run", source=few, progress=False)  # type: ignore[arg-type]
+def test_every_autoencoder_baseline_runs(model: str, few: ImageSource, tmp_path: Path) -> None:
+    shared = {"batch_size": 32, "warmup": 2, "code": 16, "threads": 1}
+    config = AutoencoderConfig(model=model, steps=2, validate_every=2, width=16, **shared)
+    result = train_autoencoder(config, tmp_path / "run", source=few, progress=False)
     assert set(result.test_8bit) == set(result.test)
     assert (result.folder / "reconstructions.png").is_file()

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from elegans_gnn import load_connectome
+from elegans_gnn import ElegansAutoencoder, load_connectome
 from elegans_gnn.datasets import ImageSource
 from elegans_gnn.errors import InvalidArgumentError
 from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, TrainingConfig, parameter_groups
-from elegans_gnn.training.load import build, graph_of, needs_graph, shape_of
+from elegans_gnn.training.prepare import build, graph_of, needs_graph, shape_of
 
 SHAPE = {"in_channels": 1, "image_size": 28, "num_classes": 10}
 
 
 def test_the_demo_is_the_defaults() -> None:
     assert AutoencoderConfig.preset("demo") == AutoencoderConfig()
-    assert AutoencoderConfig().model_arguments() == {
-        "code": 128, "channels": 1, "steps": 4, "inputs": "sensory", "outputs": "motor", "unit": "shared", "keep": 0.5,
+    keywords = AutoencoderConfig().resolved().model_keywords()
+    assert keywords | {
+        "code": 128, "channels": 1, "steps": 4, "inputs": "sensory", "outputs": "motor", "unit": "shared", "leak": 0.5,
         "gap": "coupled", "init": "fan-in", "activation": None, "norm": None, "signs": None, "encoder_width": 64,
         "encoder_blocks": 1, "decoder_width": 64, "decoder_blocks": 2,
-    }  # fmt: skip
+    } == keywords  # fmt: skip
+    given = {**keywords, "connectome": load_connectome("varshney2011")}
+    assert ElegansAutoencoder(**given).arguments == ElegansAutoencoder(given["connectome"]).arguments | keywords
 
 
 def test_the_headline_is_the_published_recipe() -> None:
@@ -30,16 +32,16 @@ def test_the_headline_is_the_published_recipe() -> None:
     changed = {name: value for name, value in config.to_dict().items() if AutoencoderConfig().to_dict()[name] != value}
     assert changed == {"augment": "strong", "weight_decay": 0.1, "ema": 0.999, "steps": 8000, "validate_every": 400}
     assert config.validation_interval == 400
-    assert AutoencoderConfig.preset("headline", steps=800, seed=3) == replace(config, steps=800, seed=3)
+    assert AutoencoderConfig.preset("headline", steps=800, seed=3) == config.changed(steps=800, seed=3)
 
 
 @pytest.mark.parametrize("config_type", [AutoencoderConfig, ClassifierConfig])
 @pytest.mark.parametrize("data", ["mnist5k", "digits", "cifar10", "a/folder"])
 def test_every_data_set_has_every_preset(config_type: type[TrainingConfig], data: str) -> None:
     smoke, demo, headline = (config_type.preset(name, data=data) for name in ("smoke", "demo", "headline"))
-    assert {config.data for config in (smoke, demo, headline)} == {data}
-    assert smoke.steps <= 10 < demo.steps <= headline.steps
-    assert demo.smoke().steps == smoke.steps
+    assert {config.data.data for config in (smoke, demo, headline)} == {data}
+    assert smoke.optim.steps <= 10 < demo.optim.steps <= headline.optim.steps
+    assert demo.smoke().optim.steps == smoke.optim.steps
 
 
 def test_an_unknown_preset_is_refused_with_the_nearest_name() -> None:
@@ -51,17 +53,16 @@ def test_an_unknown_preset_is_refused_with_the_nearest_name() -> None:
 REFUSED: list[tuple[type[TrainingConfig], dict[str, Any], str]] = [
     (ClassifierConfig, {"fold": 5}, "fold must be 0 to 4, got 5"),
     (ClassifierConfig, {"label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\), got 1.0"),
-    (ClassifierConfig, {"frozen": True}, "frozen must be given together with a backbone, got True"),
-    (ClassifierConfig, {"frozen": "yes"}, "frozen must be of type bool, got 'yes'"),
-    (ClassifierConfig, {"weights": "DEFAULT"}, "weights must be given together with a backbone, got DEFAULT"),
-    (ClassifierConfig, {"resize": 224}, "resize must be given together with a backbone, got 224"),
-    (ClassifierConfig, {"backbone": "resnet18", "resize": -1}, "resize must be >= 0, got -1"),
+    (ClassifierConfig, {"frozen": True}, "frozen has no effect with model=elegans, got True; omit it, or use backbone"),
+    (ClassifierConfig, {"backbone": "resnet18", "frozen": "yes"}, "frozen must be of type bool, got 'yes'"),
+    (ClassifierConfig, {"weights": "DEFAULT"}, "weights has no effect with model=elegans, got 'DEFAULT'; omit it, or"),
+    (ClassifierConfig, {"resize": 224}, "resize has no effect with model=elegans, got 224; omit it, or use backbone="),
     (ClassifierConfig, {"augment": "strongest"}, "augment must be one of .*did you mean 'strong'"),
     (ClassifierConfig, {"augment_share": 1.5}, r"augment_share must be in \[0, 1\], got 1.5"),
     (ClassifierConfig, {"steps": True}, "steps must be of type int, got True"),
     (ClassifierConfig, {"precision": "8"}, "precision must be one of 32, bf16, 16"),
     (ClassifierConfig, {"precision": "16"}, "precision must be 32 or bf16 on the CPU, got 16; use precision=bf16"),
-    (ClassifierConfig, {"clip": -1.0}, "clip must be >= 0, got -1.0; use clip=0.0, or 0 for none"),
+    (ClassifierConfig, {"clip": -1.0}, "clip must be >= 0, got -1.0; use clip=0.0"),
     (ClassifierConfig, {"patience": -1}, "patience must be >= 0, got -1"),
     (ClassifierConfig, {"devices": 0}, "devices must be >= 1, got 0"),
     (
@@ -85,9 +86,9 @@ def test_a_random_graph_is_drawn_like_the_connectome() -> None:
     assert drawn.num_edges == worm.num_edges
     assert drawn != worm
     assert graph_of(config) == drawn
-    assert graph_of(replace(config, graph_seed=5)) != drawn
+    assert graph_of(config.changed(graph_seed=5)) != drawn
     with pytest.raises(ValueError, match="watts-strogatz"):
-        graph_of(replace(config, graph="watts-strogatzz"))
+        graph_of(config.changed(graph="watts-strogatzz"))
 
 
 def parameters(model: Any, part: str = "") -> int:
@@ -104,10 +105,43 @@ def test_the_core_is_one_setting(core: str) -> None:
     assert bool(trainable) == (core not in ("frozen", "none", "random"))
 
 
-def test_settings_the_core_does_not_have_are_refused_by_name() -> None:
-    config = ClassifierConfig(core="dense", unit="role")
-    with pytest.raises(ValueError, match="must be one of .*got 'unit'"):
-        build(config, graph_of(config), SHAPE)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"core": "dense", "unit": "role"}, "unit has no effect with core=dense, got 'role'; omit it"),
+        ({"core": "dense", "unit": "shared"}, "unit has no effect with core=dense, got 'shared'; omit it"),
+        ({"core": "tensor-network", "leak": 0.5}, "leak has no effect with core=tensor-network, got 0.5; omit it"),
+        ({"model": "vit", "leak": 0.5}, "leak has no effect with model=vit, got 0.5; omit it"),
+        ({"wiring": "er"}, "wiring has no effect with model=elegans, got 'er'; omit it"),
+        ({"code": 3}, "setting must be one of .*got 'code'"),
+        ({"augment": "none", "cutout": 8}, "cutout has no effect with augment=none, got 8; omit it"),
+        ({"augment": "none", "shift": 2}, "shift has no effect with augment=none, got 2; omit it"),
+        ({"data": "mnist5k", "fold": 2}, "fold has no effect with data=mnist5k, got 2; omit it"),
+        ({"core": "tensor-network", "core_steps": 5}, "core_steps has no effect with core=tensor-network, got 5"),
+        ({"core_batch_size": 5}, "setting must be one of .*got 'core_batch_size'; did you mean 'batch_size'"),
+        ({"leak": "much"}, "leak must be of type float, got 'much'; use leak=0.5"),
+        ({"leak": None}, "leak must be of type float, got None; use leak=0.5"),
+        ({"calibrate": 1}, "calibrate must be of type bool, got 1; use calibrate=True"),
+    ],
+)
+def test_settings_that_the_model_or_core_does_not_take_are_refused_by_name(
+    settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        ClassifierConfig(**settings)
+
+
+def test_each_core_trains_with_its_own_defaults() -> None:
+    """A tensor network applies GELU; a configuration that records another activation would be wrong."""
+    assert ClassifierConfig(core="tensor-network").resolved().model.options["activation"] == "gelu"
+    assert ClassifierConfig().resolved().model.options["activation"] is None
+
+
+@pytest.mark.parametrize("config_type", [AutoencoderConfig, ClassifierConfig])
+def test_recipes_name_options_that_our_model_takes(config_type: type[TrainingConfig]) -> None:
+    for recipes in config_type.recipes.values():
+        for recipe in recipes.values():
+            config_type(**{**recipe, **({"data": "cifar10"} if "cutout" in recipe else {})})
 
 
 def test_baselines_take_a_size_and_no_graph() -> None:
@@ -115,9 +149,9 @@ def test_baselines_take_a_size_and_no_graph() -> None:
     assert not needs_graph(small)
     model = build(small, None, SHAPE)
     assert model.code_length == 9
-    assert parameters(model) < parameters(build(replace(small, width=64), None, SHAPE))
+    assert parameters(model) < parameters(build(small.changed(width=64), None, SHAPE))
     with pytest.raises(ValueError, match=r"model must be one of elegans, .*got 'mpl'; did you mean 'mlp'"):
-        needs_graph(replace(small, model="mpl"))
+        needs_graph(small.changed(model="mpl"))
 
 
 def test_without_muon_adamw_takes_every_matrix() -> None:

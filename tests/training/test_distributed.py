@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from elegans_gnn.training.processes import global_rank, launched_from_outside
+from elegans_gnn.training.folder import global_rank, launched_from_outside
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("two_processes.py")

@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
@@ -15,10 +14,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from elegans_gnn import cli
+from elegans_gnn._text import json_text
 from elegans_gnn.datasets import ImageSource
 from elegans_gnn.models import LogisticRegression
 from elegans_gnn.training import AutoencoderConfig, train_autoencoder
-from elegans_gnn.training.json_text import json_text
 
 RATES = r"got 1e\+20 with muon_learning_rate 1e\+20"
 
@@ -53,7 +52,7 @@ class Spoil(Callback):
 def test_a_loss_lost_between_validations_is_noticed_when_it_is_logged(
     few: ImageSource, tiny: AutoencoderConfig, tmp_path: Path
 ) -> None:
-    config = replace(tiny, steps=24, validate_every=24)
+    config = tiny.changed(steps=24, validate_every=24)
     message = r"the training loss stays finite, got .*\(nan at step 20\); use smaller rates"
     with pytest.raises(ValueError, match=message):
         train_autoencoder(config, tmp_path / "run", source=few, progress=False, callbacks=(Spoil(12),))

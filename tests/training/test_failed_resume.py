@@ -148,7 +148,7 @@ def test_somebody_elses_file_among_the_weights_is_noticed_before_all_is_evaluate
     (folder / "summary.json").write_text("as it was")
     assert cli.main(["train", "digits-classifier", "--resume", str(folder)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "folder must be one with a model and nothing besides, got" in line
+    assert "folder must be one with a model and nothing else, got" in line
     assert "notes.txt" in line
     assert (folder / "summary.json").read_text() == "as it was"
     (folder / "model" / "notes.txt").unlink()

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 
 from elegans_gnn.datasets import Images, ImageSource
 from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, train, train_autoencoder
-from elegans_gnn.training.folders import named_run_folder, new_folder, plain_path
+from elegans_gnn.training.folder import named_run_folder, new_folder, plain_path
 
 
 class Fail(Callback):

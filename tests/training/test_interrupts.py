@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from elegans_gnn.datasets import ImageSource
-from elegans_gnn.training import AutoencoderConfig, RunResult, load_autoencoder, train_autoencoder
+from elegans_gnn.training import AutoencoderConfig, AutoencoderResult, load_autoencoder, train_autoencoder
 
 IN_A_STEP = ("on_train_batch_start", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad")
 IN_VALIDATION = (
@@ -59,7 +59,7 @@ def final_state(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def uninterrupted(
     few: ImageSource, tiny: AutoencoderConfig, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[RunResult, dict[str, torch.Tensor]]:
+) -> tuple[AutoencoderResult, dict[str, torch.Tensor]]:
     folder = tmp_path_factory.mktemp("uninterrupted") / "run"
     result = train_autoencoder(tiny, folder, source=few, progress=False)
     return result, final_state(folder)
@@ -81,7 +81,7 @@ def test_a_run_broken_off_at_any_moment_ends_like_a_whole_one(
     steps: int,
     few: ImageSource,
     tiny: AutoencoderConfig,
-    uninterrupted: tuple[RunResult, dict[str, torch.Tensor]],
+    uninterrupted: tuple[AutoencoderResult, dict[str, torch.Tensor]],
     tmp_path: Path,
 ) -> None:
     """Here the exception comes at once, as after a second Ctrl-C."""

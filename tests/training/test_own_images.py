@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 from elegans_gnn import cli
 from elegans_gnn.datasets import Images, ImageSource, load_small_digits
 from elegans_gnn.training import ClassifierConfig, train_classifier
-from elegans_gnn.training.seen import TrainedOn, trained_on
+from elegans_gnn.training.provenance import TrainedOn, trained_on
 
 CONFIG = ClassifierConfig(data="digits", fold=1, steps=2, validate_every=1, warmup=1, width=8, batch_size=16, threads=1)
 
@@ -50,7 +49,7 @@ def test_named_data_are_remembered(tmp_path: Path) -> None:
 
 
 def test_of_older_checkpoints_only_known_names_and_folders_count(tmp_path: Path) -> None:
-    from elegans_gnn.training.saved import own_images_in
+    from elegans_gnn.training.checkpoint import own_images_in
 
     cases: list[tuple[str, dict[str, Any], TrainedOn | None]] = [
         ("digits", {}, TrainedOn("digits", 1)),
@@ -61,7 +60,7 @@ def test_of_older_checkpoints_only_known_names_and_folders_count(tmp_path: Path)
         (str(tmp_path / "gone"), {"own_images": False}, TrainedOn("mnist")),
     ]
     for data, plain, expected in cases:
-        config = replace(CONFIG, data=data)
+        config = CONFIG.changed(data=data)
         opened: Any = SimpleNamespace(config=config, own_images=own_images_in(plain, config))
         assert trained_on(opened) == expected
 

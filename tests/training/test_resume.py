@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -158,7 +157,7 @@ class Draws(Callback):
 def test_dropout_draws_anew_at_each_step_and_seed(dropping: None, small: ImageSource, tmp_path: Path) -> None:
     draws = [Draws() for _ in range(3)]
     for number, (seed, drawn) in enumerate(zip((0, 0, 1), draws, strict=True)):
-        config = replace(MODELS[0], steps=4, seed=seed)
+        config = MODELS[0].changed(steps=4, seed=seed)
         train(config, tmp_path / str(number), source=small, progress=False, callbacks=(drawn,))
     assert draws[0].seen == draws[1].seen
     assert len({*draws[0].seen, *draws[2].seen}) == 8

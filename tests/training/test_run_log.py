@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from elegans_gnn.training.run_log import kept_rows
+from elegans_gnn.training.folder import kept_rows
 
 
 def logged(path: Path, steps: range, part: str, torn: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Pictures of weights and reconstructions: what is drawn where, which files are written, what is refused."""
+"""Pictures of weights and reconstructions: what is drawn where, which files are written, which input is refused."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def canvas_of(originals: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def redrawn() -> tuple[np.ndarray, np.ndarray]:
-    """Three pictures of 4 x 5; of the first, one pixel is lost and one is too much."""
+    """Three pictures of 4 x 5; in the first, one pixel is missing and one is too much."""
     originals = np.zeros((3, 4, 5))
     originals[:, 1:3, 1:4] = 1.0
     reconstructions = originals * 0.9
@@ -179,7 +179,7 @@ def test_the_title_counts_right_pixels(redrawn: tuple[np.ndarray, np.ndarray]) -
 @pytest.mark.parametrize("count", [1, 2, 4, 7, 16, 40])
 @pytest.mark.parametrize("shape", [(28, 28), (12, 30)])
 def test_the_figure_is_as_large_as_its_pictures(count: int, shape: tuple[int, int]) -> None:
-    """One picture makes no tall figure, many make no flat one; the title is not cut off."""
+    """One picture does not make a tall figure, many do not make a flat one; the title is not cut off."""
     figure = plot_reconstructions(np.zeros((count, *shape)), np.ones((count, *shape)))
     figure.draw_without_rendering()
     axes = figure.axes[0]

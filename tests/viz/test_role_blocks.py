@@ -1,4 +1,4 @@
-"""Weights from role to role."""
+"""Learned weights between roles."""
 
 from __future__ import annotations
 

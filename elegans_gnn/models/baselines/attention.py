@@ -50,7 +50,7 @@ def check_width(width: int) -> None:
         raise invalid("width", f"a multiple of {_HEAD_SIZE}", width, f"use width={max(1, width // 16) * 16}")
 
 
-class AttentionAutoencoder(Autoencoder):
+class AttentionAutoencoder(Autoencoder, name="attention", place=3):
     """Patches of 4 x 4 as tokens, transformer blocks, all tokens onto one linear code, and the same way back.
 
     Args:
@@ -102,7 +102,7 @@ class AttentionAutoencoder(Autoencoder):
         return F.pixel_shuffle(pixels.unflatten(2, (self.grid, self.grid)), 4)
 
 
-class SmallViT(Classifier):
+class SmallViT(Classifier, name="vit", place=1):
     """A vision transformer: patches as tokens, transformer blocks, the mean token to classes.
 
     Patches are 4 x 4, and 2 x 2 on images below 16 x 16.
@@ -111,8 +111,8 @@ class SmallViT(Classifier):
         num_classes: number of classes.
         in_channels: of the images.
         image_size: a multiple of the patch size, at least 8.
-        width: features of a token, a multiple of 16; if not given 64, and 48 on images up to 24 x 24.
-        depth: transformer blocks; if not given 3, and 4 on images up to 24 x 24.
+        width: features of a token, a multiple of 16; by default 64, and 48 on images up to 24 x 24.
+        depth: transformer blocks; by default 3, and 4 on images up to 24 x 24.
 
     Source: Dosovitskiy et al., "An image is worth 16x16 words" (2021), arXiv:2010.11929.
     """

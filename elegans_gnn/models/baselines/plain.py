@@ -28,7 +28,7 @@ def check_multiple_of_four(image_size: int, model: str) -> None:
         raise invalid("image_size", "a multiple of 4, at least 8", image_size, f"resize or pad the images for {model}")
 
 
-class MLPAutoencoder(Autoencoder):
+class MLPAutoencoder(Autoencoder, name="mlp", place=1):
     """Fully connected layers with GELU from pixels to code and back.
 
     Args:
@@ -77,7 +77,7 @@ def _perceptron(sizes: list[int]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-class ConvAutoencoder(Autoencoder):
+class ConvAutoencoder(Autoencoder, name="conv", place=2):
     """Convolutions down to a quarter of the image's size, a linear code, and convolutions back up.
 
     Args:
@@ -123,7 +123,7 @@ class ConvAutoencoder(Autoencoder):
         return self.decoder(self.from_code(code))
 
 
-class LogisticRegression(Classifier):
+class LogisticRegression(Classifier, name="logistic", place=4):
     """One linear map from pixels to classes, zero at the start.
 
     Args:

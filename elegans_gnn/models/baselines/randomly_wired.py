@@ -30,7 +30,7 @@ _LARGE = 16
 
 
 def sources_of_nodes(wiring: str, nodes: int, seed: int) -> list[list[int]]:
-    """For each node the nodes it hears: a random undirected graph, every edge from the lower to the higher number."""
+    """For each node its source nodes: a random undirected graph, every edge from the lower to the higher number."""
     graph = WIRINGS[wiring](nodes, seed)
     return [sorted(other for other in graph.neighbors(node) if other < node) for node in range(nodes)]
 
@@ -39,8 +39,8 @@ class WiredNode(nn.Module):
     """norm(separable3x3(relu(sum of sigmoid(w_i) h_i))) over the node's sources.
 
     Args:
-        sources: how many maps arrive.
-        before, after: channels.
+        sources: number of source nodes.
+        before, after: channels of the input and of the output.
         stride: 2 halves the maps.
     """
 
@@ -54,7 +54,7 @@ class WiredNode(nn.Module):
     def forward(
         self, arriving: list[Float[Tensor, "batch channel height width"]]
     ) -> Float[Tensor, "batch after height2 width2"]:
-        """Combine what arrives and transform it."""
+        """Combine the sources' maps and transform them."""
         h = arriving[0]
         if self.weight is not None:
             share = torch.sigmoid(self.weight)
@@ -66,7 +66,7 @@ class WiredStage(nn.Module):
     """One random graph of :class:`WiredNode` between an input node, which copies, and an output node, which averages.
 
     Args:
-        sources: for each node the nodes it hears; nodes that hear nobody take the stage's input.
+        sources: for each node its source nodes; nodes without a source take the stage's input.
         before, after: channels of the stage's input and of its nodes.
         stride: of the nodes that take the stage's input.
     """
@@ -74,22 +74,22 @@ class WiredStage(nn.Module):
     def __init__(self, sources: list[list[int]], before: int, after: int, stride: int) -> None:
         super().__init__()
         self.sources = sources
-        heard = {source for listened in sources for source in listened}
-        self.last = [node for node in range(len(sources)) if node not in heard]
+        used = {source for of_node in sources for source in of_node}
+        self.last = [node for node in range(len(sources)) if node not in used]
         self.nodes = nn.ModuleList(
-            WiredNode(len(listened), after, after, 1) if listened else WiredNode(1, before, after, stride)
-            for listened in sources
+            WiredNode(len(of_node), after, after, 1) if of_node else WiredNode(1, before, after, stride)
+            for of_node in sources
         )
 
     def forward(self, h: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch after height2 width2"]:
         """Run the nodes in order."""
-        made: list[Tensor] = []
-        for node, listened in zip(self.nodes, self.sources, strict=True):
-            made.append(node([made[source] for source in listened] or [h]))
-        return torch.stack([made[node] for node in self.last]).mean(0)
+        outputs: list[Tensor] = []
+        for node, of_node in zip(self.nodes, self.sources, strict=True):
+            outputs.append(node([outputs[source] for source in of_node] or [h]))
+        return torch.stack([outputs[node] for node in self.last]).mean(0)
 
 
-class RandomlyWiredNetwork(Classifier):
+class RandomlyWiredNetwork(Classifier, name="randomly-wired", place=3):
     """Three stages, each a random graph of separable convolutions, with w, 2 w and 4 w channels.
 
     Args:
@@ -97,10 +97,10 @@ class RandomlyWiredNetwork(Classifier):
         in_channels, image_size: of the images.
         wiring: ``"er"``, ``"ba"`` or ``"ws"``: Erdos-Renyi (p = 0.2), Barabasi-Albert (m = 5) or Watts-Strogatz
             (k = 4, p = 0.75) graphs.
-        wiring_seed: of the three graphs; no two values share one.
-        width: w; if not given 24, and 20 on images up to 24 x 24. Erdos-Renyi graphs, which have more nodes without a
-            source and so fewer weights, get 25 and 22.
-        depth: nodes a stage, at least 6.
+        wiring_seed: seed of the three graphs; different seeds share no graph.
+        width: w, channels of the first stage; by default 24, and 20 on images up to 24 x 24. Erdos-Renyi graphs, which
+            have more nodes without a source and so fewer weights, get 25 and 22.
+        depth: nodes per stage, at least 6.
 
     Source: Xie et al., "Exploring randomly wired neural networks for image recognition" (2019), arXiv:1904.01569, with
     group normalisation in place of batch normalisation and sizes for small images.

@@ -42,7 +42,7 @@ class BasicBlock(nn.Module):
         return F.relu(self.shortcut(h) + self.norm2(self.conv2(inner)))
 
 
-class SmallResNet(Classifier):
+class SmallResNet(Classifier, name="resnet", place=2):
     """Three stages of residual blocks with w, 2 w and 4 w channels, the mean over places, a linear head.
 
     The first stage keeps the size of the image, the second and the third halve it.
@@ -50,8 +50,8 @@ class SmallResNet(Classifier):
     Args:
         num_classes: number of classes.
         in_channels, image_size: of the images.
-        width: w; if not given 22, and 20 on images up to 24 x 24.
-        depth: blocks a stage.
+        width: w, channels of the first stage; by default 22, and 20 on images up to 24 x 24.
+        depth: residual blocks per stage.
 
     Source: He et al., "Deep residual learning for image recognition" (2016), arXiv:1512.03385, the form for CIFAR-10,
     with group normalisation.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from elegans_gnn.nn.tensor_network import _flops as _flops
 from elegans_gnn.nn.tensor_network.layer import TensorNetwork
 from elegans_gnn.nn.tensor_network.readout import Readout
 from elegans_gnn.nn.tensor_network.reference import reference_forward, reference_states

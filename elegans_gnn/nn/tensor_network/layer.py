@@ -14,19 +14,24 @@ from torch import Tensor, nn
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import invalid
-from elegans_gnn.nn.tensor_network._execute import PlanRunner
-from elegans_gnn.nn.tensor_network._options import check_activation, check_fuse, check_sizes
-from elegans_gnn.nn.tensor_network._plan import Plan, make_plan
-from elegans_gnn.nn.tensor_network._visits import Arithmetic, wants_reference
+from elegans_gnn.nn.tensor_network.plan import make_plan
 from elegans_gnn.nn.tensor_network.readout import Readout
-from elegans_gnn.nn.tensor_network.recurrence import check_merge, merge_outputs, recurrent_plans, scatter_states
-from elegans_gnn.nn.tensor_network.rules import DEFAULT_ORDER
+from elegans_gnn.nn.tensor_network.reference import reference_outputs
+from elegans_gnn.nn.tensor_network.rules import DEFAULT_ORDER, check_activation, check_fuse, check_sizes
+from elegans_gnn.nn.tensor_network.runner import (
+    PlanRunner,
+    check_merge,
+    merge_outputs,
+    recurrent_plans,
+    scatter_states,
+)
 from elegans_gnn.nn.tensor_network.schedule import Schedule
 from elegans_gnn.nn.tensor_network.units import NeuronUnits, first_use, unit_groups
+from elegans_gnn.ops import resolve_backend
+from elegans_gnn.ops.visits import EPS, VISITS, Arithmetic, Plan
 
 # Number of items seen, and the states by neuron.
 SequenceState = tuple[int, Tensor]
-EPS = 1e-5
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +131,7 @@ class TensorNetwork(nn.Module):
             "visit_rank": self.connectome.visit_rank if visit_rank is None else visit_rank,
         }
         norm = "layer" if unit_norm else "rms" if fuse == "normalized-mul" else "none"
-        self.arithmetic = Arithmetic("add" if fuse == "add" else "mul", norm, EPS)
+        self.arithmetic = Arithmetic("add" if fuse == "add" else "mul", norm)
         self.schedule = self._compile()
         plans = self._add_units(units)
         self.edge_weight = nn.Parameter(torch.ones(self.connectome.num_edges)) if edge_weights else None
@@ -246,22 +251,18 @@ class TensorNetwork(nn.Module):
         self, runner: PlanRunner, rows: Tensor, size: tuple[int, int] | None, carried: Tensor | None = None
     ) -> Float[Tensor, "row neuron feature"]:
         """Run a plan on folded input."""
-        if wants_reference():
-            from elegans_gnn.nn.tensor_network.reference import reference_outputs  # it builds on this module
-
+        autocast = torch.is_autocast_enabled(rows.device.type)
+        wide = rows.to(torch.promote_types(rows.dtype, torch.float32)) if autocast else rows
+        backend = resolve_backend(wide, VISITS)
+        if backend == "reference":
             return reference_outputs(self, runner.plan, rows, size, carried)
-        wide = (
-            rows.to(torch.promote_types(rows.dtype, torch.float32))
-            if torch.is_autocast_enabled(rows.device.type)
-            else rows
-        )
-        return runner(wide, carried, self.edge_weight, size)
+        return runner(wide, carried, self.edge_weight, size, backend)
 
     def fold(self, x: Tensor) -> tuple[Float[Tensor, "row feature"], tuple[int, int] | None]:
         """Rows [R, F] of samples, tokens or pixels, and (H, W) for maps."""
         if self.kernel_size is not None:
             if x.dim() != 4 or x.shape[1] != self.dim:
-                remedy = "pass feature maps, or leave kernel_size out for vectors"
+                remedy = "pass feature maps, or omit kernel_size for vectors"
                 raise invalid("x", f"[B, {self.dim}, H, W] (kernel_size is set)", list(x.shape), remedy)
             return x.permute(0, 2, 3, 1).reshape(-1, self.dim), (x.shape[2], x.shape[3])
         if x.dim() not in (2, 3) or x.shape[-1] != self.dim:
@@ -280,7 +281,7 @@ class TensorNetwork(nn.Module):
 
 
 def _report_silent(schedule: Schedule) -> None:
-    """Name the synapses without effect once, by relation; Python shows a logged warning unless told otherwise."""
+    """Name the synapses without effect once, by relation; Python shows logged warnings by default."""
     if schedule.silent:
         counts = ", ".join(f"{relation} {count}" for relation, count in schedule.silent)
         _log.warning(

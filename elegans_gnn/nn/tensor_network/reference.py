@@ -6,17 +6,41 @@ Nothing here uses the schedule. States are [B, F], or [B, C, H, W] where the uni
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from elegans_gnn.nn.tensor_network._activations import ACTIVATIONS
-from elegans_gnn.nn.tensor_network._plan import Plan
-from elegans_gnn.nn.tensor_network.layer import EPS, TensorNetwork
+from elegans_gnn.connectome import Connectome
+from elegans_gnn.nn.tensor_network.readout import Readout
 from elegans_gnn.nn.tensor_network.rules import parse_order, role_letters
+from elegans_gnn.nn.tensor_network.units import NeuronUnits
+from elegans_gnn.ops.visits import ACTIVATIONS, EPS, Plan
+
+
+@runtime_checkable
+class Network(Protocol):
+    """What the loop needs of a tensor network: its graph, rules and parameters (see :class:`TensorNetwork`)."""
+
+    connectome: Connectome
+    rules: dict[str, Any]
+    dim: int
+    fuse: str
+    unit_norm: bool
+    activation: str | Callable[[Tensor], Tensor]
+    outputs: NDArray[np.int64]
+    units: NeuronUnits
+    readout: Readout
+
+    @property
+    def edge_weight(self) -> Tensor | None: ...
+
+    def unfold(self, rows: Tensor, x: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -27,7 +51,7 @@ class ReferenceRun:
     silent: Counter[str]
 
 
-def reference_states(network: TensorNetwork, x: Tensor, carried: dict[int, Tensor] | None = None) -> ReferenceRun:
+def reference_states(network: Network, x: Tensor, carried: dict[int, Tensor] | None = None) -> ReferenceRun:
     """Visit every synapse in order; see :class:`TensorNetwork` for the rules.
 
     Args:
@@ -71,7 +95,7 @@ def reference_states(network: TensorNetwork, x: Tensor, carried: dict[int, Tenso
     return ReferenceRun(states, silent)
 
 
-def reference_forward(network: TensorNetwork, x: Tensor) -> Tensor:
+def reference_forward(network: Network, x: Tensor) -> Tensor:
     """The network's output by way of the loop; takes what the network takes."""
     tokens = x.flatten(0, 1) if x.dim() == 3 else x
     states = reference_states(network, tokens).states
@@ -80,7 +104,7 @@ def reference_forward(network: TensorNetwork, x: Tensor) -> Tensor:
 
 
 def reference_outputs(
-    network: TensorNetwork, plan: Plan, rows: Tensor, size: tuple[int, int] | None, carried: Tensor | None
+    network: Network, plan: Plan, rows: Tensor, size: tuple[int, int] | None, carried: Tensor | None
 ) -> Tensor:
     """What running the plan gives, [R, M, F], by way of the loop; arguments as in :meth:`TensorNetwork.run`."""
 
@@ -96,7 +120,7 @@ def _rows(state: Tensor) -> Tensor:
     return state if state.dim() == 2 else state.permute(0, 2, 3, 1).reshape(-1, state.shape[1])
 
 
-def _fuse(network: TensorNetwork, s_u: Tensor, s_v: Tensor, weight: Tensor | None) -> Tensor:
+def _fuse(network: Network, s_u: Tensor, s_v: Tensor, weight: Tensor | None) -> Tensor:
     if network.fuse == "add":
         return _norm(network, (s_u if weight is None else weight * s_u) + s_v)
     product = s_u * s_v if weight is None else (1 + weight * (s_u - 1)) * s_v
@@ -105,7 +129,7 @@ def _fuse(network: TensorNetwork, s_u: Tensor, s_v: Tensor, weight: Tensor | Non
     return _norm(network, product)
 
 
-def _norm(network: TensorNetwork, state: Tensor) -> Tensor:
+def _norm(network: Network, state: Tensor) -> Tensor:
     """Over features: axis 1 of vectors and of maps."""
     if not network.unit_norm:
         return state

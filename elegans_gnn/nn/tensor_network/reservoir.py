@@ -10,8 +10,8 @@ from torch import Tensor
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import invalid
-from elegans_gnn.nn.tensor_network._execute import PlanRunner
 from elegans_gnn.nn.tensor_network.layer import TensorNetwork
+from elegans_gnn.nn.tensor_network.runner import PlanRunner
 
 
 class Reservoir(TensorNetwork):
@@ -22,8 +22,8 @@ class Reservoir(TensorNetwork):
 
     Args:
         connectome, dim: as for :class:`TensorNetwork`.
-        spectral_radius: scales each unit's matrix (or diagonal) to this largest absolute eigenvalue; None leaves it
-        alone.
+        spectral_radius: scales each unit's matrix (or diagonal) to this largest absolute eigenvalue; with None it
+            stays as drawn.
         options: as for :class:`TensorNetwork`.
 
     Raises:

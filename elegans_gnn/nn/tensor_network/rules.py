@@ -1,19 +1,22 @@
-"""The options that decide which synapse is visited when: phases, relations, and the letters of the roles."""
+"""The rules of a tensor network: phases, relations, the letters of the roles, and the checks of its options."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.ops.visits import ACTIVATIONS
 
 LETTERS = "SIM"
 RELATIONS = tuple(source + target for source in LETTERS for target in LETTERS)
+FUSES = ("add", "mul", "normalized-mul")
 DEFAULT_ORDER = "S->O, I->O, M->O, S->S, I->I, M->M"
 _LETTER_OF_ROLE = {"sensory": "S", "motor": "M"}
 _PHASE = re.compile(r"([SIM])->([SIMO])")
@@ -28,7 +31,7 @@ class Phase:
 
 
 def parse_order(order: str | Sequence[str]) -> tuple[Phase, ...]:
-    """Read "S->O, I->O" or ["S->O", "I->O"]; O stands for the two roles that the source has not.
+    """Read "S->O, I->O" or ["S->O", "I->O"]; O means the two roles that the source does not have.
 
     Raises:
         ValueError: no phase, or a phase that is not of the form A->B with A in S, I, M and B in S, I, M, O.
@@ -68,3 +71,32 @@ def check_rank(visit_rank: object, neurons: int) -> NDArray[np.int64]:
         remedy = "pass connectome.visit_rank, or numpy.argsort of the order you want turned into ranks"
         raise invalid("visit_rank", f"a permutation of 0..{neurons - 1}", f"shape {list(rank.shape)}", remedy)
     return rank.astype(np.int64)
+
+
+def check_activation(activation: str | Callable[[Tensor], Tensor]) -> None:
+    """Refuse unknown names."""
+    if isinstance(activation, str) and activation not in ACTIVATIONS:
+        raise unknown_name("activation", activation, ACTIVATIONS)
+
+
+def check_fuse(fuse: str, unit_norm: bool, allow_overflow: bool) -> None:
+    """Refuse unknown names, and products that overflow."""
+    if fuse not in FUSES:
+        raise unknown_name("fuse", fuse, FUSES)
+    if fuse == "normalized-mul" and unit_norm:
+        raise invalid("fuse", "'mul' with unit_norm=True", repr(fuse), "unit_norm normalises the product already")
+    if fuse == "mul" and not unit_norm and not allow_overflow:
+        remedy = (
+            "products of hundreds of states overflow to NaN: set unit_norm=True, or fuse='normalized-mul', "
+            "or allow_overflow=True to have it anyway"
+        )
+        raise invalid("unit_norm", "True when fuse='mul'", False, remedy)
+
+
+def check_sizes(dim: int, num_heads: int, head_dim: int | None, kernel_size: int | None) -> None:
+    """Refuse sizes that are not positive, and even kernels."""
+    for argument, value in (("dim", dim), ("num_heads", num_heads), ("head_dim", 1 if head_dim is None else head_dim)):
+        if value < 1:
+            raise invalid(argument, "a positive integer", value, f"use {argument}=8, for example")
+    if kernel_size is not None and (kernel_size < 1 or kernel_size % 2 == 0):
+        raise invalid("kernel_size", "odd and positive, or None", kernel_size, "use kernel_size=3")

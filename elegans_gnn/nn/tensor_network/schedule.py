@@ -53,7 +53,7 @@ class Schedule:
         commuting: whether fused arrivals are plain sums, which commute.
         outputs: the defined output neurons, ascending.
         defined: [N] whether the neuron has a state at the end.
-        carried: [N] whether the neuron starts with a state from before (see :class:`Recurrent`).
+        carried: [N] whether the neuron starts with a state from before (see ``recurrence`` of :class:`TensorNetwork`).
         silent: (relation, number) of visited synapses whose source never had a state, hence never did anything.
         unvisited: (relation, number) of synapses in no phase, or ignored.
         fired: number of visits with an effect on some state, before those without effect on the outputs were dropped.

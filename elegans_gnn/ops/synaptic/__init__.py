@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from elegans_gnn.ops.synaptic.synaptic import synaptic_conv2d as synaptic_conv2d
+from elegans_gnn.ops.synaptic.contract import SYNAPTIC
+from elegans_gnn.ops.synaptic.export import dense_synaptic
+from elegans_gnn.ops.synaptic.synaptic import synaptic_conv2d
 
-__all__ = ["synaptic_conv2d"]
+__all__ = ["SYNAPTIC", "dense_synaptic", "synaptic_conv2d"]

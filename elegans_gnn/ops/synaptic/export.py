@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 
-def dense_synaptic(
-    x: Tensor,
-    weight: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    perm: Tensor,
-    colptr: Tensor,
-    row: Tensor,
-    csc_perm: Tensor,
-    backend: str,
-) -> Tensor:
+def dense_synaptic(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
     """`synaptic_forward` as a convolution over the neurons whose filters are zero where there is no edge.
 
     A decomposition for `torch.export`. It costs N^2 / E times as much as the sparse sum. Filters per channel
     become the groups of one convolution.
     """
+    rowptr, col, perm, *_ = rest
     neurons, channels, height, width = x.shape[1:]
     groups, kernel_height, kernel_width = weight.shape[1:]
-    # Which target each entry of the CSR order has: how many rows end at or before it.
+    # The target of each entry in CSR order is the number of rows that end at or before it.
     place = torch.arange(col.shape[0], device=col.device)
     target = (place[:, None] >= rowptr[None, 1:]).sum(1)
     values = weight.index_select(0, perm.long())

@@ -4,40 +4,32 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from elegans_gnn.ops._backends import library_path, load_library
+from elegans_gnn.ops import codes
+from elegans_gnn.ops._backends import native_library
 from elegans_gnn.ops._buffers import empty
 from elegans_gnn.ops.reference import Graph
 from elegans_gnn.ops.synaptic.contract import whole_maps
 
-_DTYPE = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
-_STATUS = {1: "not enough memory for the working buffers", 2: "this processor lacks the requested instruction set"}
-# The fields of synaptic_call in csrc/synaptic.h.
-_pack = struct.Struct("=31q").pack
+_DTYPE = {getattr(torch, name): code for name, code in codes.DTYPE.items()}
+_pack = struct.Struct(codes.SYNAPTIC_CALL).pack
 
-# For tests and benchmarks: 0 chooses; else 1 baseline, 2 AVX2, 3 AVX-512.
-instruction_set = 0
+# For tests and benchmarks: the instruction set; the library chooses.
+instruction_set = codes.INSTRUCTION_SET["best"]
 
-
-def _library() -> ctypes.CDLL:
-    library = load_library()
-    if library is None:
-        raise RuntimeError(f"backend native needs {library_path()}; install a C++17 compiler and reinstall elegans_gnn")
-    library.elegans_synaptic_forward.argtypes = library.elegans_synaptic_backward.argtypes = [ctypes.c_char_p]
-    return library
-
-
-_forward, _backward = _library().elegans_synaptic_forward, _library().elegans_synaptic_backward
+_library = native_library()
+_forward, _backward = _library.elegans_synaptic_forward, _library.elegans_synaptic_backward
+_forward.argtypes = _backward.argtypes = [ctypes.c_char_p]
 
 
 def forward(x: Tensor, weight: Tensor, graph: Graph) -> Tensor:
     """See `elegans_gnn.ops.synaptic.reference.forward`."""
     y = empty(x, x.shape)
-    _call(_forward, x, None, weight, y, None, None, graph)
+    _call(_forward, x, weight, graph, y=y)
     return y
 
 
@@ -47,19 +39,20 @@ def backward(
     """See `elegans_gnn.ops.synaptic.reference.backward`."""
     grad_x = empty(x, x.shape) if need_x else None
     grad_weight = weight.new_empty(weight.shape) if need_weight else None
-    _call(_backward, x, grad_y, weight, None, grad_x, grad_weight, graph)
+    _call(_backward, x, weight, graph, grad=grad_y, grad_x=grad_x, grad_weight=grad_weight)
     return x.new_empty(0) if grad_x is None else grad_x, weight.new_empty(0) if grad_weight is None else grad_weight
 
 
 def _call(
-    function: Any,
+    function: Callable[[bytes], int],
     x: Tensor,
-    grad: Tensor | None,
     weight: Tensor,
-    y: Tensor | None,
-    grad_x: Tensor | None,
-    grad_weight: Tensor | None,
     graph: Graph,
+    *,
+    grad: Tensor | None = None,
+    y: Tensor | None = None,
+    grad_x: Tensor | None = None,
+    grad_weight: Tensor | None = None,
 ) -> None:
     """Describe the call in one block of integers, and run it."""
     x, weight = whole_maps(x), weight.contiguous()
@@ -73,4 +66,4 @@ def _call(
     )  # fmt: skip
     status = function(block)
     if status:
-        raise RuntimeError(f"the native synaptic convolution failed: {_STATUS[status]}")
+        raise RuntimeError(f"the native synaptic convolution failed: {codes.STATUS[status]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from elegans_gnn import ops
 from elegans_gnn.sparse import SparseAdjacency
@@ -17,6 +17,19 @@ BACKENDS = ("triton",) if os.environ.get("TRITON_INTERPRET") == "1" else ("torch
 # One pixel, odd and even, one and several images a vector, one and several vectors a row, one and several tiles a map.
 SIZES = ((1, 1), (5, 3), (7, 7), (14, 14), (28, 28), (3, 17), (19, 2))
 KERNELS = ((1, 1), (3, 3), (5, 5), (1, 5), (3, 1), (7, 3))
+
+
+class Layer(nn.Module):
+    """The smallest module around the operator."""
+
+    def __init__(self, adjacency: SparseAdjacency, *channels: int) -> None:
+        super().__init__()
+        self.adjacency = adjacency
+        generator = torch.Generator().manual_seed(0)
+        self.weight = nn.Parameter(torch.randn(adjacency.num_edges, *channels, 3, 3, generator=generator))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.synaptic_conv2d(x, self.weight, self.adjacency).tanh()
 
 
 def inputs(

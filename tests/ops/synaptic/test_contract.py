@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from elegans_gnn import ops
 from elegans_gnn.ops.reference import Graph
 from elegans_gnn.ops.synaptic import contract
-from elegans_gnn.ops.synaptic.export import dense_synaptic
 from elegans_gnn.sparse import SparseAdjacency
 from tests.ops.cases import graph, random_graph
-from tests.ops.synaptic.cases import BACKENDS, inputs
+from tests.ops.synaptic.cases import BACKENDS, Layer, inputs
 
 ALL = ("reference", *BACKENDS)
 
 
 def indices(adjacency: SparseAdjacency) -> Graph:
     return Graph(adjacency.rowptr, adjacency.col, adjacency.perm, adjacency.colptr, adjacency.row, adjacency.csc_perm)
-
-
-class Layer(nn.Module):
-    """The smallest module around the operator."""
-
-    def __init__(self, adjacency: SparseAdjacency, *channels: int) -> None:
-        super().__init__()
-        self.adjacency = adjacency
-        generator = torch.Generator().manual_seed(0)
-        self.weight = nn.Parameter(torch.randn(adjacency.num_edges, *channels, 3, 3, generator=generator))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.synaptic_conv2d(x, self.weight, self.adjacency).tanh()
 
 
 @pytest.mark.parametrize("backend", ALL)
@@ -135,22 +119,6 @@ def test_flops_are_those_of_a_convolution_over_the_edges() -> None:
     assert counter.get_total_flops() == 3 * 2 * (7 * 9) * (2 * 3 * 4 * 5)
 
 
-@pytest.mark.parametrize("channels", [(), (2,)])
-def test_exported_as_a_dense_convolution(channels: tuple[int, ...], tmp_path: Path) -> None:
-    pytest.importorskip("onnxscript")
-    runtime = pytest.importorskip("onnxruntime")
-    layer = Layer(graph("self-loops and duplicates"), *channels).eval()
-    example = torch.randn(3, 4, 2, 5, 4)
-    program = torch.export.export(layer, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
-    program = program.run_decompositions({torch.ops.elegans_gnn.synaptic_forward.default: dense_synaptic})
-    torch.testing.assert_close(program.module()(example), layer(example))
-    torch.onnx.export(program, dynamo=True, verbose=False).save(tmp_path / "layer.onnx")
-    session = runtime.InferenceSession(tmp_path / "layer.onnx")
-    x = torch.randn(5, 4, 2, 5, 4)
-    (found,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
-    torch.testing.assert_close(torch.from_numpy(found), layer(x).detach(), rtol=1e-5, atol=1e-5)
-
-
 ADJACENCY = SparseAdjacency(torch.tensor([[0, 1, 2], [1, 2, 0]]), 3)
 X = torch.ones(2, 3, 4, 5, 5)
 W = torch.ones(3, 3, 3)
@@ -192,6 +160,14 @@ def test_wrong_tensors(x: Tensor, weight: Tensor, message: str) -> None:
 
 
 def test_a_backend_that_has_no_such_operator_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ops._backends, "resolve", lambda device: "torch_scatter")
-    with pytest.raises(ValueError, match=r"ops.backend must be one of reference, torch, .* got 'torch_scatter'; leave"):
+    # As if torch_scatter were installed.
+    monkeypatch.setitem(ops._backends._loaded, "torch_scatter", ops._backends.implementation("torch"))
+    expected = "'reference', 'torch', 'native' or 'triton' for a synaptic convolution, got 'torch_scatter'; leave"
+    with ops.backend("torch_scatter"), pytest.raises(ValueError, match=f"ops.backend must be {expected}"):
         ops.synaptic_conv2d(X, W, ADJACENCY)
+
+
+def test_the_native_backend_is_refused_off_the_cpu() -> None:
+    expected = r"on the CPU, for ops.backend\('native'\), got torch.float32 on meta; move and convert it"
+    with ops.backend("native"), pytest.raises(ValueError, match=expected):
+        ops.synaptic_conv2d(X.to("meta"), W.to("meta"), ADJACENCY.to("meta"))

@@ -1,0 +1,108 @@
+"""The options of the chosen model and its core as settings: which there are, and whether given ones fit.
+
+They come from the classes themselves (:func:`elegans_gnn.models.options_of`), so torch is imported at first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from elegans_gnn.errors import InvalidArgumentError, invalid, unknown_name
+from elegans_gnn.training.settings import Model, declared
+
+if TYPE_CHECKING:
+    from elegans_gnn.models import ImageModel, Option
+
+# An option that has the name of a setting gets this in front: --core-steps, since --steps is the optimiser's.
+CORE = "core_"
+
+
+def class_of(task: str, chosen: Model) -> type[ImageModel]:
+    """The class of the chosen model.
+
+    Raises:
+        ValueError: no such model.
+    """
+    from elegans_gnn.models import MODELS, BackboneClassifier
+
+    if chosen.backbone:
+        return BackboneClassifier
+    if chosen.model not in MODELS[task]:
+        raise unknown_name("model", chosen.model, MODELS[task])
+    return MODELS[task][chosen.model]
+
+
+def uses_connectome(task: str, chosen: Model) -> bool:
+    """Whether the chosen model is built on a connectome."""
+    return "core" in class_of(task, chosen).options()
+
+
+def known_options(task: str, chosen: Model) -> dict[str, Option]:
+    """The options of the chosen model and core, by the name of their setting."""
+    from elegans_gnn.models import options_of
+
+    found, settings = options_of(class_of(task, chosen), chosen.core), declared(task)
+    return {CORE * (name in settings) + name: option for name, option in found.items() if name != "core"}
+
+
+def option_name(setting: str, task: str) -> str:
+    """The keyword of the model's class that a setting gives."""
+    bare = setting.removeprefix(CORE)
+    return bare if bare in declared(task) else setting
+
+
+def checked_options(task: str, chosen: Model, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The given options, each of its type.
+
+    Raises:
+        ValueError: an unknown one, one that the chosen model and core do not take, or a value of another type.
+    """
+    known = known_options(task, chosen)
+    for name, value in options.items():
+        if name not in known:
+            raise _not_taken(task, chosen, name, value, [*declared(task), *known])
+    return {name: _checked(name, value, known[name]) for name, value in options.items()}
+
+
+def _not_taken(task: str, chosen: Model, name: str, value: Any, known: list[str]) -> InvalidArgumentError:
+    from elegans_gnn.models import CORES, BackboneClassifier, core_options, models_with_option
+
+    option = option_name(name, task)
+    if uses_connectome(task, chosen) and any(option in core_options(core) for core in CORES):
+        return no_effect(name, value, f"core={chosen.core}")
+    if models_with_option(task, option):
+        return no_effect(name, value, chooser(chosen))
+    if task == "classifier" and option in BackboneClassifier.options():
+        return no_effect(name, value, chooser(chosen), "omit it, or use backbone=resnet18")
+    return unknown_name("setting", name, known)
+
+
+def _checked(name: str, value: Any, option: Option) -> Any:
+    if option.optional and (value is None or value == "none"):
+        return None
+    if option.many and isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return list(value)
+    fits = isinstance(value, int | float if option.type is float else option.type)
+    if not fits or (isinstance(value, bool) and option.type is not bool):
+        raise invalid(name, f"of type {option.type.__name__}", repr(value), f"use {name}={option.default!r}")
+    if option.choices and value not in option.choices:
+        raise unknown_name(name, value, option.choices)
+    return value
+
+
+def idle_settings(task: str, chosen: Model) -> tuple[str, ...]:
+    """The settings that have no effect on the chosen model."""
+    if chosen.backbone:
+        return ("model",)
+    return () if uses_connectome(task, chosen) else ("connectome", "graph", "graph_seed", "core")
+
+
+def chooser(chosen: Model) -> str:
+    """The setting that chose the model, as name=value."""
+    return f"backbone={chosen.backbone}" if chosen.backbone else f"model={chosen.model}"
+
+
+def no_effect(name: str, value: Any, other: str, remedy: str = "omit it") -> InvalidArgumentError:
+    """The error for a setting that changes nothing with another one, given as name=value."""
+    return InvalidArgumentError(f"{name} has no effect with {other}, got {value!r}; {remedy}")

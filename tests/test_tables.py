@@ -1,0 +1,139 @@
+"""The tables of the package: every row works, agrees with what it describes, and is named in the documents."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from pkgutil import resolve_name
+
+import pytest
+
+from elegans_gnn import datasets
+from elegans_gnn.datasets import DATA, DATA_SETS, DataSet, data_set_of, load_images, may_overlap
+from elegans_gnn.errors import DataUnavailableError
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+
+# Every table of the package -> the documents that must name all its rows.
+TABLES: Mapping[str, tuple[Iterable[str], tuple[Path, ...]]] = {
+    "data sets": (DATA, (README, ARCHITECTURE)),
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_row_of_a_table_is_named_in_the_documents(table: str) -> None:
+    names, documents = TABLES[table]
+    for document in documents:
+        text = document.read_text(encoding="utf-8")
+        missing = [name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}(?!\w)", text)]
+        assert missing == [], document.name
+
+
+@pytest.mark.parametrize("row", DATA.values(), ids=DATA)
+def test_every_data_set_loads_as_its_row_says(row: DataSet, tmp_path: Path, offline: list[str]) -> None:
+    if row.downloads:
+        with pytest.raises(DataUnavailableError, match=f"^{re.escape(row.title)} is not in {re.escape(str(tmp_path))}"):
+            row.load(tmp_path)
+        assert offline
+        return
+    source = row.load(tmp_path / "none")
+    channels, size = row.shape
+    for part in (source.train(), source.validation(), source.test()):
+        assert part.pixels.shape[1:] == (channels, size, size)
+        assert part.labels.unique().tolist() == list(range(row.num_classes))
+    assert (source.name, len(source.classes)) == (row.name, row.num_classes)
+    assert load_images(row.name).name == row.name
+    assert offline == []
+
+
+@pytest.mark.parametrize("row", DATA.values(), ids=DATA)
+def test_a_row_is_plain_and_points_to_a_reader_here(row: DataSet) -> None:
+    assert row.reader.startswith("elegans_gnn.datasets._")
+    parameters = inspect.signature(resolve_name(row.reader)).parameters
+    assert [name.lstrip("_") for name in parameters] == ["data_dir", "fold"]
+    assert row.help
+    assert "\n" not in row.help
+    assert not row.help.endswith(".")
+    assert {other for other, _ in row.overlaps} <= DATA.keys() - {row.name}
+    assert {part for _, part in row.overlaps} <= {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize("name", [name for name, row in DATA.items() if row.folds])
+def test_a_data_set_has_as_many_folds_as_its_row_says(name: str) -> None:
+    folds = DATA[name].folds
+    tests = [load_images(name, fold=fold).test().pixels for fold in range(folds)]
+    everything = sum(len(part().labels) for part in vars(load_images(name)).values() if callable(part))
+    assert sum(map(len, tests)) == everything
+    with pytest.raises(ValueError, match=f"fold must be 0 to {folds - 1}, got {folds}"):
+        load_images(name, fold=folds)
+
+
+def test_names_are_those_of_the_table() -> None:
+    assert tuple(DATA) == DATA_SETS == tuple(row.name for row in DATA.values())
+    assert [data_set_of(name) for name in DATA] == list(DATA)
+    assert data_set_of("a/folder") == "mnist"
+
+
+FOLDS = "the model was trained on images of the other folds"
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "trained_fold", "name", "fold", "part", "reason"),
+    [
+        ("digits", 1, "digits", 2, "test", FOLDS),
+        ("digits", 1, "digits", 0, "validation", FOLDS),
+        ("digits", 1, "digits", 1, "validation", None),
+        ("digits", 1, "digits", 1, "test", None),
+        ("mnist", None, "mnist", 0, "validation", None),
+        ("mnist", None, "mnist5k", 0, "test", "some of its images may be among those of mnist"),
+        ("mnist", None, "mnist5k", 0, "validation", "some of its images may be among those of mnist"),
+        ("mnist5k", None, "mnist", 0, "validation", "some of its images may be among those of mnist5k"),
+        ("mnist5k", None, "mnist", 0, "test", None),
+        ("mnist5k", None, "mnist5k", 3, "test", None),
+        ("mnist", None, "fashion-mnist", 0, "validation", None),
+        ("mnist5k", None, "digits", 3, "test", None),
+        ("digits", 1, "mnist5k", 0, "test", None),
+    ],
+)
+def test_overlaps(
+    trained_on: str, trained_fold: int | None, name: str, fold: int, part: str, reason: str | None
+) -> None:
+    assert may_overlap(trained_on, trained_fold, name, fold, part) == reason
+
+
+def test_mnist5k_is_the_only_data_set_with_images_of_another() -> None:
+    overlapping = {
+        (seen, name, part)
+        for seen, row in DATA.items()
+        for name in DATA
+        for part in ("validation", "test")
+        if may_overlap(seen, 0 if row.folds else None, name, 0, part)
+    }
+    assert overlapping == {
+        ("mnist", "mnist5k", "validation"), ("mnist", "mnist5k", "test"), ("mnist5k", "mnist", "validation"),
+    }  # fmt: skip
+
+
+def test_the_table_loads_no_torch(tmp_path: Path) -> None:
+    """So that `--help` can list the data sets at once."""
+    code = (
+        "import sys, elegans_gnn.datasets as d\n"
+        "print(*(row.help for row in d.DATA.values()), d.DATA_SETS, d.may_overlap)\n"
+        "print({'torch', 'numpy', 'torchvision'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_the_package_offers_the_table_and_its_readers() -> None:
+    assert {"DATA", "DataSet", "may_overlap", "load_images"} <= set(datasets.__all__)
+    assert set(datasets.__all__) == set(datasets._HOME)
