@@ -167,6 +167,11 @@ def _validate(x: Tensor, weight: Tensor, adjacency: SparseAdjacency, reduce: str
     if weight.dim() not in (1, 2) or weight.shape[0] != edges or (weight.dim() == 2 and weight.shape[1] != channels):
         expected = f"of shape [{edges}] (one per edge) or [{edges}, {channels}] (per edge and channel)"
         raise invalid("weight", expected, list(weight.shape), "take the order from adjacency.edge_index")
+    validate_types(x, weight, adjacency)
+
+
+def validate_types(x: Tensor, weight: Tensor, adjacency: SparseAdjacency) -> None:
+    """Refuse dtypes and devices that no operator on states and edge weights takes."""
     if x.dtype not in _DTYPES:
         raise invalid("x", "float32, float64, float16 or bfloat16", x.dtype, "convert it with x.to(torch.float32)")
     if weight.dtype != x.dtype and not (weight.dtype == torch.float32 and x.dtype in _HALF):

@@ -22,7 +22,7 @@ from elegans_gnn.ops import _backends
 from elegans_gnn.ops.reference import Graph
 
 LIBRARY = torch.library.Library("elegans_gnn", "DEF")
-_GRAPH = "Tensor rowptr, Tensor col, Tensor perm, Tensor colptr, Tensor row, Tensor csc_perm"
+GRAPH = "Tensor rowptr, Tensor col, Tensor perm, Tensor colptr, Tensor row, Tensor csc_perm"
 
 
 def define(schema: str, fake: Callable[..., Any], flops: Callable[..., int] | None = None) -> Any:
@@ -66,12 +66,12 @@ def _backward_flops(grad_y: tuple[int, ...], x: tuple[int, ...], weight: tuple[i
 
 
 aggregate_forward = define(
-    f"aggregate_forward(Tensor x, Tensor weight, {_GRAPH}, str reduce, str backend) -> (Tensor y, Tensor winner)",
+    f"aggregate_forward(Tensor x, Tensor weight, {GRAPH}, str reduce, str backend) -> (Tensor y, Tensor winner)",
     _forward_fake,
     _forward_flops,
 )
 aggregate_backward = define(
-    f"aggregate_backward(Tensor grad_y, Tensor x, Tensor weight, Tensor winner, {_GRAPH}, str reduce, str backend, "
+    f"aggregate_backward(Tensor grad_y, Tensor x, Tensor weight, Tensor winner, {GRAPH}, str reduce, str backend, "
     "bool need_x, bool need_weight) -> (Tensor grad_x, Tensor grad_weight)",
     _backward_fake,
     _backward_flops,

@@ -17,7 +17,6 @@ from elegans_gnn.ops._buffers import empty
 from elegans_gnn.ops.reference import Graph
 
 _DTYPE = {getattr(torch, name): code for name, code in codes.DTYPE.items()}
-_STATUS = {1: "not enough memory for the working buffers", 2: "this processor lacks the requested instruction set"}
 _pack = struct.Struct(codes.AGGREGATE_CALL).pack
 
 # For tests and benchmarks: the way the work is cut and the instruction set; the library chooses.
@@ -86,7 +85,7 @@ def _call(
     )  # fmt: skip
     status = function(block)
     if status:
-        raise RuntimeError(f"the native aggregation failed: {_STATUS[status]}")
+        raise RuntimeError(f"the native aggregation failed: {codes.STATUS[status]}")
 
 
 def _whole_shape(x: Tensor, weight: Tensor) -> tuple[int, int, int, int]:
