@@ -99,6 +99,8 @@ def _not_taken(
     from elegans_gnn.models import CORES, BackboneClassifier, core_options, models_with_option
 
     option = option_name(name, settings)
+    if any(option in core.python_only for core in CORES.values()):
+        return invalid(name, "omitted here", repr(value), "pass it to the class in Python")
     if uses_connectome(task, choice) and any(option in core_options(core) for core in CORES):
         return no_effect(name, value, f"core={choice.core}")
     if models_with_option(task, option):
