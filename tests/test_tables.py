@@ -109,8 +109,10 @@ def test_every_data_set_loads_as_its_row_says(row: DataSet, tmp_path: Path, offl
 @pytest.mark.parametrize("row", DATA.values(), ids=DATA)
 def test_a_row_is_plain_and_points_to_a_reader_here(row: DataSet) -> None:
     assert row.reader.startswith("elegans_gnn.datasets._")
-    parameters = inspect.signature(resolve_name(row.reader)).parameters
-    assert [name.lstrip("_") for name in parameters] == ["data_dir", "fold"]
+    given, *others = [*inspect.signature(resolve_name(row.reader)).parameters.values(), None]
+    wanted = "data_dir" if row.downloads else "fold" if row.folds else None
+    assert (given.name if given else None) == wanted
+    assert all(parameter.default is not parameter.empty for parameter in others if parameter)
     assert row.help
     assert "\n" not in row.help
     assert not row.help.endswith(".")

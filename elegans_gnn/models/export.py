@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,19 +47,9 @@ def export_program(model: nn.Module, example: Tensor, *, dynamic_batch: bool = T
     return program.run_decompositions(dense)
 
 
-def _dense_aggregate(
-    x: Tensor,
-    weight: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    perm: Tensor,
-    colptr: Tensor,
-    row: Tensor,
-    csc_perm: Tensor,
-    reduce: str,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
+def _dense_aggregate(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     """The aggregation as a product with the dense matrix of the graph."""
+    rowptr, col, perm, _, _, _, reduce, _ = rest
     if reduce not in ("sum", "mean"):
         raise invalid("reduce", "sum or mean in an exported model", reduce, "build the model with reduce='sum'")
     neurons, channels = x.shape[1], weight.shape[1]

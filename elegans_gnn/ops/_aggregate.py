@@ -13,7 +13,7 @@ from elegans_gnn._shapes import Float
 from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.ops import _backends, _contract
 from elegans_gnn.ops.codes import REDUCES
-from elegans_gnn.ops.reference import Graph
+from elegans_gnn.ops.reference import Graph, Pair, Problem
 from elegans_gnn.sparse import SparseAdjacency
 
 _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -60,7 +60,7 @@ def aggregate(
     return _eager_forward(x, weight, (graph, reduce, backend))[0]
 
 
-def _raw(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def _raw(x: Tensor, weight: Tensor) -> Pair:
     """The raw operators' shapes: [B, N, C, K] and [E, C], with C = 1 where the channels share a weight."""
     batched = x if x.dim() > 2 else x.unsqueeze(0)
     if weight.dim() == 1:
@@ -80,10 +80,10 @@ def _direct(backend: str, *tensors: Tensor) -> bool:
     return whole and _contract.plain(*tensors)
 
 
-def _eager_forward(x: Tensor, weight: Tensor, call: _Call) -> tuple[Tensor, Tensor]:
+def _eager_forward(x: Tensor, weight: Tensor, call: _Call) -> Pair:
     graph, reduce, backend = call
     if _direct(backend, x, weight):
-        return _backends.implementation(backend).forward(x, weight, graph, reduce)
+        return _backends.implementation(backend).forward(Problem(x, weight, graph, reduce))
     y, winner = _contract.aggregate_forward(*_raw(x, weight), *graph, reduce, backend)
     return y.view(x.shape), winner
 
@@ -113,8 +113,8 @@ def _eager_gradients(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
     need_x, need_weight, _ = ctx.needs_input_grad
     graph, reduce, backend = ctx.call
     if _direct(backend, grad_y, x, weight):
-        kernels = _backends.implementation(backend)
-        grad_x, grad_weight = kernels.backward(grad_y, x, weight, winner, graph, reduce, need_x, need_weight)
+        problem = Problem(x, weight, graph, reduce)
+        grad_x, grad_weight = _backends.implementation(backend).backward(problem, grad_y, winner, need_x, need_weight)
         return grad_x if need_x else None, grad_weight if need_weight else None, None
     states, weights = _raw(x, weight)
     grad_x, grad_weight = _contract.aggregate_backward(
@@ -131,7 +131,7 @@ class _Transformable(torch.autograd.Function):
     """The same for torch.func transforms and torch.compile, which need a `setup_context` and see tensors only."""
 
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    def forward(x: Tensor, weight: Tensor, *rest: Any) -> Pair:
         y, winner = _contract.aggregate_forward(x, weight, *rest)
         return y, winner
 

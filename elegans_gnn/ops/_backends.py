@@ -21,38 +21,22 @@ from torch import Tensor
 
 from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.ops import codes
-from elegans_gnn.ops.reference import Graph
+from elegans_gnn.ops.reference import Pair, Problem
 
 
 class Backend(Protocol):
-    """What a backend of the aggregation offers; tensors are validated and in the raw operators' shapes."""
+    """What a backend of the aggregation offers, see `elegans_gnn.ops.reference`."""
 
-    def forward(self, x: Tensor, weight: Tensor, graph: Graph, reduce: str) -> tuple[Tensor, Tensor]: ...
+    def forward(self, problem: Problem) -> Pair: ...
 
-    def backward(
-        self,
-        grad_y: Tensor,
-        x: Tensor,
-        weight: Tensor,
-        winner: Tensor,
-        graph: Graph,
-        reduce: str,
-        need_x: bool,
-        need_weight: bool,
-    ) -> tuple[Tensor, Tensor]: ...
+    def backward(self, problem: Problem, grad_y: Tensor, winner: Tensor, need_x: bool, need_weight: bool) -> Pair: ...
 
 
 class OperatorFamily(NamedTuple):
-    """Operators that share their backends.
+    """Operators that share their backends."""
 
-    Args:
-        title: what the operators compute, for messages.
-        backends: the names that `backend` accepts for them.
-        native_dtypes: the dtypes that the native library knows.
-    """
-
-    title: str
-    backends: tuple[str, ...]
+    title: str  # what they compute, for messages
+    backends: tuple[str, ...]  # the names that `backend` accepts for them
     native_dtypes: tuple[torch.dtype, ...]
 
 

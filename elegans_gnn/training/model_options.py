@@ -69,6 +69,8 @@ def _not_taken(task: str, chosen: Model, name: str, value: Any, known: list[str]
     from elegans_gnn.models import CORES, BackboneClassifier, core_options, models_with_option
 
     option = option_name(name, task)
+    if any(option in core.python_only for core in CORES.values()):
+        return invalid(name, "omitted here", repr(value), "pass it to the class in Python")
     if uses_connectome(task, chosen) and any(option in core_options(core) for core in CORES):
         return no_effect(name, value, f"core={chosen.core}")
     if models_with_option(task, option):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from elegans_gnn.ops import torch_backend as aggregation
-from elegans_gnn.ops.reference import Graph, accumulation_dtype
+from elegans_gnn.ops.reference import Graph, Problem, accumulation_dtype
 from elegans_gnn.ops.synaptic.reference import shifted, taps
 
 
@@ -17,8 +17,8 @@ def forward(x: Tensor, weight: Tensor, graph: Graph) -> Tensor:
     states, filters = _wide(x), _wide(weight)
     y = states.new_zeros(x.shape)
     for i, j in taps(weight):
-        part = shifted(states, weight, i, j).flatten(3)
-        y += aggregation.forward(_raw(part, weight), filters[:, :, i, j], graph, "sum")[0].view(x.shape)
+        part = _raw(shifted(states, weight, i, j).flatten(3), weight)
+        y += aggregation.forward(Problem(part, filters[:, :, i, j], graph, "sum"))[0].view(x.shape)
     return y.to(x.dtype)
 
 
@@ -35,12 +35,14 @@ def backward(
         # The same tap from the other end: grad_x from the mirrored gradient, grad_weight from the shifted states.
         if need_x:
             back = _raw(shifted(grads, weight, height - 1 - i, width - 1 - j).flatten(3), weight)
-            part, _ = aggregation.backward(back, back, filters[:, :, i, j], none, graph, "sum", True, False)
+            problem = Problem(back, filters[:, :, i, j], graph, "sum")
+            part, _ = aggregation.backward(problem, back, none, True, False)
             grad_x += part.view(x.shape)
         if need_weight:
             seen = _raw(shifted(states, weight, i, j).flatten(3), weight)
             grad = _raw(grads.flatten(3), weight)
-            _, part = aggregation.backward(grad, seen, filters[:, :, i, j], none, graph, "sum", False, True)
+            problem = Problem(seen, filters[:, :, i, j], graph, "sum")
+            _, part = aggregation.backward(problem, grad, none, False, True)
             grad_weight[:, :, i, j] = part
     return grad_x.to(x.dtype) if need_x else x.new_empty(0), grad_weight.to(weight.dtype)
 
