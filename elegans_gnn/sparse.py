@@ -148,25 +148,34 @@ def to_adjacency(graph: GraphLike, num_neurons: int) -> tuple[SparseAdjacency, T
     """
     if isinstance(graph, SparseAdjacency):
         return graph, None
-    is_tensor = isinstance(graph, Tensor)
-    if is_tensor and graph.layout == torch.strided and not graph.is_floating_point():
-        return _built(graph, graph.as_subclass(Tensor), num_neurons), None
-    if is_tensor and graph.layout == torch.strided:
+    if is_edge_index(graph):
+        return _built(graph, plain_edges(graph), num_neurons), None
+    if isinstance(graph, Tensor) and graph.layout == torch.strided:
         _check_square(list(graph.shape), num_neurons)
         target, source = graph.nonzero(as_tuple=True)
         return _built(graph, torch.stack([source, target]), num_neurons), graph[target, source]
-    if is_tensor and graph.layout in _SPARSE_LAYOUTS:
+    if isinstance(graph, Tensor) and graph.layout in _SPARSE_LAYOUTS:
         _check_square(list(graph.shape), num_neurons)
         matrix = graph.to_sparse_coo().coalesce()
         return _built(graph, matrix.indices().flip(0), num_neurons), matrix.values()
     if hasattr(graph, "coo") and hasattr(graph, "sparse_sizes"):
         _check_square(list(graph.sparse_sizes()), num_neurons)
         target, source, value = graph.coo()
-        return SparseAdjacency(torch.stack([source, target]), num_neurons), value
+        return _built(source, torch.stack([source, target]), num_neurons), value
     got = type(graph).__name__
     raise invalid(
         "edge_index", "an edge_index, a dense or sparse [N, N] matrix or a SparseAdjacency", got, "convert it"
     )
+
+
+def is_edge_index(graph: GraphLike) -> bool:
+    """Whether the graph is given by its edges [2, E], not by a matrix."""
+    return isinstance(graph, Tensor) and graph.layout == torch.strided and not graph.is_floating_point()
+
+
+def plain_edges(edge_index: Tensor) -> Tensor:
+    """An edge_index as a plain tensor, without PyG's subclass."""
+    return edge_index.as_tensor() if hasattr(edge_index, "as_tensor") else edge_index.as_subclass(Tensor)
 
 
 _BUILT = WeakTensorKeyDictionary()  # the caller's tensor -> its adjacency

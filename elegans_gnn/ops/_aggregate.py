@@ -130,6 +130,8 @@ _eager_gradients_once = once_differentiable(_eager_gradients)
 class _Transformable(torch.autograd.Function):
     """The same for torch.func transforms and torch.compile, which need a `setup_context` and see tensors only."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
         y, winner = _contract.aggregate_forward(x, weight, *rest)

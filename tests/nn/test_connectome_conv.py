@@ -109,14 +109,13 @@ def test_relabelled_connectome_gives_relabelled_output(worm):
     torch.testing.assert_close(other(x[:, order]), conv(x)[:, order], rtol=1e-4, atol=1e-5)
 
 
-def test_is_a_pyg_layer_for_every_layout():
-    graph = Connectome.from_edges("ring", [f"N{i}" for i in range(4)], [0, 1, 2, 3], [1, 2, 3, 0])
-    conv = ConnectomeConv(graph, 8, 5, unit="shared", bias="unit")
-    assert isinstance(conv, MessagePassing)
-    edge_index = torch.tensor([[0, 0, 0, 1, 2, 3], [1, 2, 3, 0, 0, 0]])
-    x = torch.randn(4, 8)
-    assert_module(conv, x, edge_index, expected_size=(4, 5))
-    assert_module(conv, x, edge_index, expected_size=(4, 5), edge_weight=torch.rand(6), test_sparse_layouts=[])
+def test_is_a_pyg_layer_for_every_layout(worm):
+    conv = ConnectomeConv(worm, 8, 5).double()
+    x = torch.randn(279, 8, dtype=torch.float64)
+    assert_module(conv, x, conv.edge_index, expected_size=(279, 5))
+    star = torch.tensor([[0, 0, 0, 1, 2, 3], [1, 2, 3, 0, 0, 0]])
+    weight = torch.rand(6, dtype=torch.float64)
+    assert_module(conv, x, star, expected_size=(279, 5), edge_weight=weight, test_sparse_layouts=[])
 
 
 def test_every_form_of_the_same_graph_gives_the_same(small):
@@ -137,9 +136,10 @@ def test_every_form_of_the_same_graph_gives_the_same(small):
 
 def test_another_graph_may_have_another_size(small):
     conv = ConnectomeConv(small, 3, 2, bias="unit")
-    assert conv(torch.randn(7, 3), torch.tensor([[0, 6], [6, 1]])).shape == (7, 2)
+    edges = torch.tensor([[0, 6], [6, 1]])
+    assert conv(torch.randn(7, 3), edges, torch.ones(2)).shape == (7, 2)
     with pytest.raises(ValueError, match=r'x must be of 5 neurons, got 7; .*unit="shared" and bias="unit"'):
-        ConnectomeConv(small, 3, 2)(torch.randn(7, 3), torch.tensor([[0, 6], [6, 1]]))
+        ConnectomeConv(small, 3, 2)(torch.randn(7, 3), edges, torch.ones(2))
 
 
 def test_explainer_finds_the_edge_that_carries_the_signal(small):
@@ -228,7 +228,7 @@ def test_wrong_shapes_are_refused(small, shape, kernel_size, message):
         ({"reduce": "median"}, "reduce must be one of sum, mean"),
         ({"gap": "electric"}, "gap must be one of coupled, diffusive"),
         ({"kernel_size": 2}, r"kernel_size must be an odd integer \(or None for vectors\), got 2"),
-        ({"init": "xavier"}, "init must be one of fan-in, counts"),
+        ({"init": "xavier"}, "init must be one of fan-in, counts, weights"),
         ({"signs": "dale"}, "signs must be one of transmitter"),
         (
             {"signs": np.ones(3, dtype=np.int64)},

@@ -1,0 +1,172 @@
+"""The graph that a layer is called with: its own in any order, several copies of it, or another one with weights."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from elegans_gnn.errors import InvalidArgumentError, invalid
+from elegans_gnn.sparse import GraphLike, SparseAdjacency, is_edge_index, plain_edges, to_adjacency
+
+
+class CallGraph(NamedTuple):
+    """The graph of one call, in the caller's edge order.
+
+    Attributes:
+        edges: [2, E'].
+        copies: of how many copies of the layer's own graph it consists; 0 for another graph.
+        own_edge: [E'], the own edge at each place; None for the own order (copy by copy) and for another graph.
+        weight: the weights [E', ...] that the caller gave; None for the layer's own.
+        adjacency: the sorted edges; None as long as no one needs them.
+    """
+
+    edges: Tensor
+    copies: int
+    own_edge: Tensor | None
+    weight: Tensor | None
+    adjacency: SparseAdjacency | None
+
+    def of_edges(self, values: Tensor) -> Tensor:
+        """Values of the own edges [E, ...], brought into the order of the call."""
+        if self.own_edge is not None:
+            return values.index_select(0, self.own_edge)
+        return values if self.copies < 2 else values.repeat(self.copies, *[1] * (values.dim() - 1))
+
+
+def call_graph(own: SparseAdjacency, graph: GraphLike | None, weight: Tensor | None, neurons: int) -> CallGraph:
+    """Recognise the graph of a call.
+
+    An ``edge_index`` is compared as a multiset: parallel edges must be there as often as in the own graph, and the
+    i-th edge of the call between two neurons is the i-th own edge between them. A matrix holds one entry per pair; the
+    entries of the own pairs mean the own edges. The values of a matrix are weights unless they only count edges.
+
+    Args:
+        own: the layer's graph.
+        graph: what the caller gave.
+        weight: weights [E', ...] in the order of the given edges.
+        neurons: the neurons N' of the state: k N for k copies.
+
+    Raises:
+        ValueError: another graph without weights, or weights of another length.
+    """
+    found = _recognised(own, graph, weight, neurons)
+    if found.weight is not None and found.weight.shape[:1] != found.edges.shape[1:]:
+        expected = f"of shape [{found.edges.shape[1]}] (one per edge)"
+        raise invalid("edge_weight", expected, list(found.weight.shape), "take the order from edge_index")
+    return found
+
+
+def _recognised(own: SparseAdjacency, graph: GraphLike | None, weight: Tensor | None, neurons: int) -> CallGraph:
+    if graph is None or graph is own or graph is own.edge_index:
+        return CallGraph(own.edge_index, 1, None, weight, own)
+    copies, rest = divmod(neurons, own.num_neurons)
+    copies = 0 if rest else copies
+    listed = is_edge_index(graph)
+    if listed and torch.compiler.is_compiling():
+        return _traced(own, graph, weight, copies, neurons)
+    if listed:
+        edges = plain_edges(graph)
+        if _in_order(own, edges, 1):
+            return CallGraph(own.edge_index, 1, None, weight, own)
+        if copies > 1 and _in_order(own, edges, copies):
+            return CallGraph(edges, copies, None, weight, None)
+    adjacency, values = to_adjacency(graph, neurons)
+    match = _match(own, adjacency, copies if adjacency.num_neurons == neurons else 0)
+    if weight is None and values is not None and not _counts_edges(values, match):
+        weight = values
+    if weight is None and match is not None and match.own_edge is None and not listed:
+        edges = _copies(own.edge_index, copies, own.num_neurons)
+        return CallGraph(edges, copies, None, None, None)
+    if weight is None and (match is None or match.own_edge is None):
+        raise _another_graph(own, neurons, adjacency.num_edges, listed)
+    own_edge = None if match is None else match.own_edge
+    return CallGraph(adjacency.edge_index, 0 if own_edge is None else copies, own_edge, weight, adjacency)
+
+
+def _another_graph(own: SparseAdjacency, neurons: int, edges: int, listed: bool = True) -> InvalidArgumentError:
+    expected = f"the layer's own graph ({own.num_neurons} neurons, {own.num_edges} edges in any order) or copies of it"
+    remedy = "pass edge_weight= to use another graph, or build the layer on that graph (self-loops included)"
+    if not listed:
+        remedy += "; the rows of a matrix are the targets"
+    return invalid("edge_index", expected, f"another graph ({neurons} neurons, {edges} edges)", remedy)
+
+
+def _copies(edge_index: Tensor, copies: int, neurons: int) -> Tensor:
+    """[2, copies * E]: the disjoint union, copy by copy."""
+    offset = neurons * torch.arange(copies, device=edge_index.device)
+    return (edge_index[:, None, :] + offset[:, None]).flatten(1)
+
+
+def _in_order(own: SparseAdjacency, edges: Tensor, copies: int) -> bool:
+    if edges.shape != (2, copies * own.num_edges):
+        return False
+    expected = own.edge_index if copies == 1 else _copies(own.edge_index, copies, own.num_neurons)
+    return torch.equal(edges, expected.to(edges))
+
+
+def _sorted_keys(edge_index: Tensor, neurons: int) -> tuple[Tensor, Tensor]:
+    """A number per ordered pair, ascending, and the places of these edges; parallel edges keep their order."""
+    sorted_keys, order = torch.sort(edge_index[1].long() * neurons + edge_index[0], stable=True)
+    return sorted_keys, order
+
+
+class _Match(NamedTuple):
+    own_edge: Tensor | None  # [E'], None unless the edges are the own ones, parallel edges included
+    multiplicity: Tensor  # [E']: the own edges between the neurons of each edge
+
+
+# The caller's adjacency -> the layer's -> the match.
+_MATCHES: WeakKeyDictionary[SparseAdjacency, Any] = WeakKeyDictionary()
+
+
+def _match(own: SparseAdjacency, given: SparseAdjacency, copies: int) -> _Match | None:
+    """How the given edges are those of `copies` copies of the own graph; None where they join other pairs."""
+    if not copies:
+        return None
+    known = _MATCHES.setdefault(given, WeakKeyDictionary())
+    if own not in known:
+        known[own] = _matched(own, given, copies)
+    return known[own]
+
+
+def _matched(own: SparseAdjacency, given: SparseAdjacency, copies: int) -> _Match | None:
+    neurons = given.num_neurons
+    expected = _copies(own.edge_index, copies, own.num_neurons)
+    own_keys, own_order = _sorted_keys(expected, neurons)
+    keys, order = _sorted_keys(given.edge_index.to(own.device), neurons)
+    own_pairs, own_count = own_keys.unique_consecutive(return_counts=True)
+    pairs, place, count = keys.unique_consecutive(return_inverse=True, return_counts=True)
+    if not torch.equal(own_pairs, pairs):
+        return None
+    multiplicity = torch.empty_like(order).index_copy_(0, order, own_count[place])
+    own_edge = None
+    if torch.equal(own_count, count):
+        own_edge = torch.empty_like(order).index_copy_(0, order, own_order % max(own.num_edges, 1))
+    return _Match(own_edge, multiplicity)
+
+
+def _counts_edges(values: Tensor, match: _Match | None) -> bool:
+    """Whether the values of a matrix only say where edges are: all 1, or the number of own edges at each entry."""
+    if values.requires_grad or values.dim() != 1:
+        return False
+    return bool((values == 1).all()) or (match is not None and torch.equal(values, match.multiplicity.to(values)))
+
+
+def _traced(own: SparseAdjacency, graph: Tensor, weight: Tensor | None, copies: int, neurons: int) -> CallGraph:
+    """While torch traces, nothing can depend on the values of the edges: the compiled code asserts that they match."""
+    edges = plain_edges(graph)
+    if weight is not None:
+        return CallGraph(edges, 0, None, weight, None)
+    if not copies or edges.shape[1] != copies * own.num_edges:
+        raise _another_graph(own, neurons, edges.shape[1])
+    own_keys, own_order = _sorted_keys(_copies(own.edge_index, copies, own.num_neurons), neurons)
+    keys, order = _sorted_keys(edges, neurons)
+    in_range = (edges >= 0).all() & (edges < neurons).all()
+    torch._assert_async(
+        in_range & (keys == own_keys).all(), str(_another_graph(own, neurons, edges.shape[1]))
+    )
+    own_edge = torch.empty_like(order).index_copy(0, order, own_order % max(own.num_edges, 1))
+    return CallGraph(edges, copies, own_edge, None, None)
