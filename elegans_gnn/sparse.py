@@ -175,7 +175,7 @@ def is_edge_index(graph: GraphLike) -> bool:
 
 def plain_edges(edge_index: Tensor) -> Tensor:
     """An edge_index as a plain tensor, without PyG's subclass."""
-    return edge_index.as_tensor() if hasattr(edge_index, "as_tensor") else edge_index.as_subclass(Tensor)
+    return edge_index.as_tensor() if hasattr(edge_index, "as_tensor") else edge_index
 
 
 _BUILT = WeakTensorKeyDictionary()  # the caller's tensor -> its adjacency

@@ -40,8 +40,8 @@ def call_graph(own: SparseAdjacency, graph: GraphLike | None, weight: Tensor | N
     """Recognise the graph of a call.
 
     An ``edge_index`` is compared as a multiset: parallel edges must be there as often as in the own graph, and the
-    i-th edge of the call between two neurons is the i-th own edge between them. A matrix holds one entry per pair; the
-    entries of the own pairs mean the own edges. The values of a matrix are weights unless they only count edges.
+    i-th edge of the call between two neurons is the i-th own edge between them. A matrix may also hold one entry for all
+    edges of a pair. The values of a matrix are weights unless they only count edges.
 
     Args:
         own: the layer's graph.
@@ -62,27 +62,25 @@ def call_graph(own: SparseAdjacency, graph: GraphLike | None, weight: Tensor | N
 def _recognised(own: SparseAdjacency, graph: GraphLike | None, weight: Tensor | None, neurons: int) -> CallGraph:
     if graph is None or graph is own or graph is own.edge_index:
         return CallGraph(own.edge_index, 1, None, weight, own)
-    copies, rest = divmod(neurons, own.num_neurons)
-    copies = 0 if rest else copies
+    copies = 0 if neurons % own.num_neurons else neurons // own.num_neurons
     listed = is_edge_index(graph)
     if listed and torch.compiler.is_compiling():
         return _traced(own, graph, weight, copies, neurons)
     if listed:
         edges = plain_edges(graph)
-        if _in_order(own, edges, 1):
-            return CallGraph(own.edge_index, 1, None, weight, own)
         if copies > 1 and _in_order(own, edges, copies):
             return CallGraph(edges, copies, None, weight, None)
+        if _in_order(own, edges, 1):
+            return CallGraph(own.edge_index, 1, None, weight, own)
     adjacency, values = to_adjacency(graph, neurons)
     match = _match(own, adjacency, copies if adjacency.num_neurons == neurons else 0)
     if weight is None and values is not None and not _counts_edges(values, match):
         weight = values
-    if weight is None and match is not None and match.own_edge is None and not listed:
-        edges = _copies(own.edge_index, copies, own.num_neurons)
-        return CallGraph(edges, copies, None, None, None)
-    if weight is None and (match is None or match.own_edge is None):
-        raise _another_graph(own, neurons, adjacency.num_edges, listed)
     own_edge = None if match is None else match.own_edge
+    if weight is None and own_edge is None:
+        if match is None or listed:
+            raise _another_graph(own, neurons, adjacency.num_edges, listed)
+        return CallGraph(_copies(own.edge_index, copies, own.num_neurons), copies, None, None, None)
     return CallGraph(adjacency.edge_index, 0 if own_edge is None else copies, own_edge, weight, adjacency)
 
 
@@ -114,7 +112,7 @@ def _sorted_keys(edge_index: Tensor, neurons: int) -> tuple[Tensor, Tensor]:
 
 
 class _Match(NamedTuple):
-    own_edge: Tensor | None  # [E'], None unless the edges are the own ones, parallel edges included
+    own_edge: Tensor | None  # [E'], None if parallel edges are given as one entry
     multiplicity: Tensor  # [E']: the own edges between the neurons of each edge
 
 
@@ -139,13 +137,11 @@ def _matched(own: SparseAdjacency, given: SparseAdjacency, copies: int) -> _Matc
     keys, order = _sorted_keys(given.edge_index.to(own.device), neurons)
     own_pairs, own_count = own_keys.unique_consecutive(return_counts=True)
     pairs, place, count = keys.unique_consecutive(return_inverse=True, return_counts=True)
-    if not torch.equal(own_pairs, pairs):
+    every = torch.equal(own_pairs, pairs) and torch.equal(own_count, count)
+    if not every and not (torch.equal(own_pairs, pairs) and bool((count == 1).all())):
         return None
-    multiplicity = torch.empty_like(order).index_copy_(0, order, own_count[place])
-    own_edge = None
-    if torch.equal(own_count, count):
-        own_edge = torch.empty_like(order).index_copy_(0, order, own_order % max(own.num_edges, 1))
-    return _Match(own_edge, multiplicity)
+    own_edge = torch.empty_like(order).index_copy_(0, order, own_order % max(own.num_edges, 1)) if every else None
+    return _Match(own_edge, torch.empty_like(order).index_copy_(0, order, own_count[place]))
 
 
 def _counts_edges(values: Tensor, match: _Match | None) -> bool:
@@ -165,8 +161,6 @@ def _traced(own: SparseAdjacency, graph: Tensor, weight: Tensor | None, copies: 
     own_keys, own_order = _sorted_keys(_copies(own.edge_index, copies, own.num_neurons), neurons)
     keys, order = _sorted_keys(edges, neurons)
     in_range = (edges >= 0).all() & (edges < neurons).all()
-    torch._assert_async(
-        in_range & (keys == own_keys).all(), str(_another_graph(own, neurons, edges.shape[1]))
-    )
+    torch._assert_async(in_range & (keys == own_keys).all(), str(_another_graph(own, neurons, edges.shape[1])))
     own_edge = torch.empty_like(order).index_copy(0, order, own_order % max(own.num_edges, 1))
     return CallGraph(edges, copies, own_edge, None, None)

@@ -138,7 +138,9 @@ class EdgeWeights(nn.Module):
         self.register_buffer(
             "_scale", torch.from_numpy(_initial_scale(connectome, edge_to_param, init, reduce)), persistent=False
         )
-        self.theta = nn.UninitializedParameter() if channels == -1 else nn.Parameter(torch.empty(*self._shape(channels)))
+        self.theta = (
+            nn.UninitializedParameter() if channels == -1 else nn.Parameter(torch.empty(*self._shape(channels)))
+        )
         self.reset_parameters()
 
     def _shape(self, channels: int | None) -> tuple[int, ...]:

@@ -74,6 +74,7 @@ class NeuronUnit(nn.Module):
         self.in_channels, self.out_channels = in_channels, out_channels
         self.unit, self.kernel_size = unit, kernel_size
         group = unit_of_neuron(connectome, unit)
+        self.num_units = int(group.max()) + 1
         self.register_buffer("group", group, persistent=False)
         self.weight = nn.UninitializedParameter()
         if in_channels != -1:
@@ -83,7 +84,7 @@ class NeuronUnit(nn.Module):
         """Create and draw the weight, whose size in_channels=-1 left open."""
         self.in_channels = in_channels
         window = () if self.kernel_size is None else (self.kernel_size, self.kernel_size)
-        shape = (int(self.group.max()) + 1, self.out_channels, in_channels, *window)
+        shape = (self.num_units, self.out_channels, in_channels, *window)
         self.weight.materialize(shape)
         self.reset_parameters()
 
@@ -120,4 +121,4 @@ class NeuronUnit(nn.Module):
 
     def extra_repr(self) -> str:
         window = "" if self.kernel_size is None else f", kernel_size={self.kernel_size}"
-        return f"{self.in_channels}, {self.out_channels}, unit={self.unit} ({int(self.group.max()) + 1}){window}"
+        return f"{self.in_channels}, {self.out_channels}, unit={self.unit} ({self.num_units}){window}"

@@ -108,7 +108,7 @@ class ConnectomeConv(MessagePassing):
         self.unit = NeuronUnit(connectome, in_channels, out_channels, unit=unit, kernel_size=kernel_size)
         channels = in_channels if edge_channels else None
         self.weights = EdgeWeights(connectome, channels, init=init, signs=signs, gain=gain, reduce=reduce)
-        biases = {"neuron": connectome.num_neurons, "unit": self.unit.weight.shape[0], None: 0}[bias]
+        biases = {"neuron": connectome.num_neurons, "unit": self.unit.num_units, None: 0}[bias]
         self.bias_per = bias
         self.bias = nn.Parameter(torch.empty(biases, out_channels)) if bias else None
         self.norm = nn.GroupNorm(1, out_channels) if norm else None
@@ -194,12 +194,12 @@ class ConnectomeConv(MessagePassing):
         batched = self._batched(x)
         graph = call_graph(self.adjacency, edge_index, edge_weight, batched.shape[1])
         self._check_neurons(batched.shape[1], graph)
-        neurons = self.adjacency.num_neurons if graph.copies else batched.shape[1]
-        arrived = self._arrived(batched, graph).reshape(-1, neurons, *batched.shape[2:])
-        out = self._update(arrived)
+        arrived = self._arrived(batched, graph)
+        out = self._update(arrived if graph.copies < 2 else self._per_copy(arrived))
         if self.neuron_mask is not None:
             out = out * _spread(self.neuron_mask, out[0]).to(out.dtype)
-        out = out.reshape(*batched.shape[:2], *out.shape[2:])
+        if graph.copies > 1:
+            out = out.reshape(*batched.shape[:2], *out.shape[2:])
         return out if x.dim() == batched.dim() else out[0]
 
     def _arrived(self, x: Tensor, graph: CallGraph) -> Tensor:
@@ -211,10 +211,14 @@ class ConnectomeConv(MessagePassing):
             size = (x.shape[1], x.shape[1])
             return self.propagate(graph.edges, size=size, x=x, edge_weight=weight, target_weight=target_weight)
         if graph.copies and graph.weight is None:
-            states = x.reshape(-1, self.adjacency.num_neurons, *x.shape[2:])
+            states = x if graph.copies == 1 else self._per_copy(x)
             return self._fused(states, self.adjacency, self.edge_weight(), self._diffusive)
         adjacency = graph.adjacency or to_adjacency(graph.edges, x.shape[1])[0]
         return self._fused(x, adjacency, *self._in_call_order(graph))
+
+    def _per_copy(self, x: Tensor) -> Tensor:
+        """[B, k N, ...] -> [B k, N, ...]; what is so already stays."""
+        return x.reshape(-1, self.adjacency.num_neurons, *x.shape[2:])
 
     def _in_call_order(self, graph: CallGraph) -> tuple[Tensor, Tensor | None]:
         """The weights and the diffusive edges in the order of the call."""
@@ -297,7 +301,7 @@ class ConnectomeConv(MessagePassing):
         if self._diffusive is not None:
             got = "another graph, whose gap junctions are unknown"
             raise invalid("edge_index", "the layer's own graph with gap='diffusive'", got, "use gap='coupled'")
-        if neurons != expected and (self.bias_per == "neuron" or self.unit.weight.shape[0] > 1):
+        if neurons != expected and (self.bias_per == "neuron" or self.unit.num_units > 1):
             remedy = 'order the neuron axis as connectome.names; for graphs of another size use unit="shared" and '
             raise invalid("x", f"of {expected} neurons", neurons, remedy + 'bias="unit"')
 

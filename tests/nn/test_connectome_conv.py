@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.testing import assert_module
 
 from elegans_gnn import Connectome, ConnectomeConv
+from elegans_gnn.nn._activations import ACTIVATIONS
 from elegans_gnn.sparse import SparseAdjacency
 
 
@@ -257,3 +260,45 @@ def test_wrong_weights_and_graphs_are_refused(small):
         conv.lesion(edges=[9])
     with pytest.raises(ValueError, match="did you mean 'A'"):
         conv.lesion(neurons=["a"])
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_elementwise_activation_of_torch_has_its_name(small, name):
+    conv, x = ConnectomeConv(small, 3, 2), torch.randn(2, 5, 3)
+    named = ConnectomeConv(small, 3, 2, activation=name).eval()
+    named.load_state_dict(conv.state_dict())
+    torch.testing.assert_close(named(x), getattr(F, name)(conv(x)))
+    assert (named.train()(x) == named(x)).all() != (name == "rrelu")
+
+
+def test_no_activation_of_torch_is_missing(small):
+    """A function of torch.nn.functional is one if it keeps the shape, treats each value alone, and needs only x."""
+    x = torch.linspace(-4, 4, 30).reshape(5, 6)
+    found = set()
+    for name in dir(F):
+        if name.startswith("_") or name.endswith("_") or not name.islower() or "dropout" in name:
+            continue
+        with contextlib.suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            y, flat = getattr(F, name)(x), getattr(F, name)(x.T.reshape(-1)).reshape(6, 5).T
+            if isinstance(y, torch.Tensor) and y.shape == x.shape and torch.equal(y, flat) and not torch.equal(y, x):
+                found.add(name)
+    assert found <= set(ACTIVATIONS)
+    with pytest.raises(ValueError, match="activation must be one of celu, elu, .*, got 'swish'; did you mean"):
+        ConnectomeConv(small, 3, 2, activation="swish")
+
+
+@pytest.mark.parametrize("options", [{}, {"edge_channels": True}, {"unit": "role", "kernel_size": 3}])
+def test_an_open_number_of_channels_comes_from_the_first_input(small, options):
+    lazy = ConnectomeConv(small, -1, 2, **options)
+    torch.manual_seed(0)
+    lazy(torch.randn(2, 5, 3, *[4, 4] * ("kernel_size" in options)))
+    assert {name: value.shape for name, value in lazy.state_dict().items()} == {
+        name: value.shape for name, value in ConnectomeConv(small, 3, 2, **options).state_dict().items()
+    }
+    assert "-1" not in repr(lazy)
+    with pytest.raises(ValueError, match="x must be of 3 "):
+        lazy(torch.randn(2, 5, 4, *[4, 4] * ("kernel_size" in options)))
+    for wrong in (-2, 0):
+        with pytest.raises(ValueError, match="in_channels must be >= 1"):
+            ConnectomeConv(small, wrong, 2)
