@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from elegans_gnn.errors import InvalidArgumentError, invalid
-from elegans_gnn.sparse import GraphLike, SparseAdjacency, is_edge_index, plain_edges, to_adjacency
+from elegans_gnn.sparse import (
+    GraphLike,
+    Match,
+    SparseAdjacency,
+    disjoint_union,
+    is_edge_index,
+    match_edges,
+    plain_edges,
+    repeats,
+    same_edges,
+    sorted_pairs,
+    to_adjacency,
+)
 
 
 class CallGraph(NamedTuple):
@@ -40,8 +51,8 @@ def call_graph(own: SparseAdjacency, graph: GraphLike | None, weight: Tensor | N
     """Recognise the graph of a call.
 
     An ``edge_index`` is compared as a multiset: parallel edges must be there as often as in the own graph, and the
-    i-th edge of the call between two neurons is the i-th own edge between them. A matrix may also hold one entry for all
-    edges of a pair. The values of a matrix are weights unless they only count edges.
+    i-th edge of the call between two neurons is the i-th own edge between them. A matrix may also hold one entry for
+    all edges of a pair. The values of a matrix are weights unless they only count edges.
 
     Args:
         own: the layer's graph.
@@ -53,8 +64,9 @@ def call_graph(own: SparseAdjacency, graph: GraphLike | None, weight: Tensor | N
         ValueError: another graph without weights, or weights of another length.
     """
     found = _recognised(own, graph, weight, neurons)
-    if found.weight is not None and found.weight.shape[:1] != found.edges.shape[1:]:
-        expected = f"of shape [{found.edges.shape[1]}] (one per edge)"
+    edges = found.edges.shape[1]
+    if found.weight is not None and found.weight.shape[:1] != (edges,):
+        expected = f"of shape [{edges}] (one per edge)"
         raise invalid("edge_weight", expected, list(found.weight.shape), "take the order from edge_index")
     return found
 
@@ -68,19 +80,24 @@ def _recognised(own: SparseAdjacency, graph: GraphLike | None, weight: Tensor | 
         return _traced(own, graph, weight, copies, neurons)
     if listed:
         edges = plain_edges(graph)
-        if copies > 1 and _in_order(own, edges, copies):
-            return CallGraph(edges, copies, None, weight, None)
-        if _in_order(own, edges, 1):
+        if copies > 1 and repeats(own, edges, copies):
+            first = edges[:, : own.num_edges]
+            if same_edges(own.edge_index, first):
+                return CallGraph(edges, copies, None, weight, None)
+            match = match_edges(own, to_adjacency(first, own.num_neurons)[0], 1)
+            if match is not None and match.own_edge is not None:
+                return CallGraph(edges, copies, match.own_edge.repeat(copies), weight, None)
+        if same_edges(own.edge_index, edges):
             return CallGraph(own.edge_index, 1, None, weight, own)
     adjacency, values = to_adjacency(graph, neurons)
-    match = _match(own, adjacency, copies if adjacency.num_neurons == neurons else 0)
+    match = match_edges(own, adjacency, copies if adjacency.num_neurons == neurons else 0)
     if weight is None and values is not None and not _counts_edges(values, match):
         weight = values
     own_edge = None if match is None else match.own_edge
     if weight is None and own_edge is None:
         if match is None or listed:
             raise _another_graph(own, neurons, adjacency.num_edges, listed)
-        return CallGraph(_copies(own.edge_index, copies, own.num_neurons), copies, None, None, None)
+        return CallGraph(disjoint_union(own.edge_index, copies, own.num_neurons), copies, None, None, None)
     return CallGraph(adjacency.edge_index, 0 if own_edge is None else copies, own_edge, weight, adjacency)
 
 
@@ -92,59 +109,7 @@ def _another_graph(own: SparseAdjacency, neurons: int, edges: int, listed: bool 
     return invalid("edge_index", expected, f"another graph ({neurons} neurons, {edges} edges)", remedy)
 
 
-def _copies(edge_index: Tensor, copies: int, neurons: int) -> Tensor:
-    """[2, copies * E]: the disjoint union, copy by copy."""
-    offset = neurons * torch.arange(copies, device=edge_index.device)
-    return (edge_index[:, None, :] + offset[:, None]).flatten(1)
-
-
-def _in_order(own: SparseAdjacency, edges: Tensor, copies: int) -> bool:
-    if edges.shape != (2, copies * own.num_edges):
-        return False
-    expected = own.edge_index if copies == 1 else _copies(own.edge_index, copies, own.num_neurons)
-    return torch.equal(edges, expected.to(edges))
-
-
-def _sorted_keys(edge_index: Tensor, neurons: int) -> tuple[Tensor, Tensor]:
-    """A number per ordered pair, ascending, and the places of these edges; parallel edges keep their order."""
-    sorted_keys, order = torch.sort(edge_index[1].long() * neurons + edge_index[0], stable=True)
-    return sorted_keys, order
-
-
-class _Match(NamedTuple):
-    own_edge: Tensor | None  # [E'], None if parallel edges are given as one entry
-    multiplicity: Tensor  # [E']: the own edges between the neurons of each edge
-
-
-# The caller's adjacency -> the layer's -> the match.
-_MATCHES: WeakKeyDictionary[SparseAdjacency, Any] = WeakKeyDictionary()
-
-
-def _match(own: SparseAdjacency, given: SparseAdjacency, copies: int) -> _Match | None:
-    """How the given edges are those of `copies` copies of the own graph; None where they join other pairs."""
-    if not copies:
-        return None
-    known = _MATCHES.setdefault(given, WeakKeyDictionary())
-    if own not in known:
-        known[own] = _matched(own, given, copies)
-    return known[own]
-
-
-def _matched(own: SparseAdjacency, given: SparseAdjacency, copies: int) -> _Match | None:
-    neurons = given.num_neurons
-    expected = _copies(own.edge_index, copies, own.num_neurons)
-    own_keys, own_order = _sorted_keys(expected, neurons)
-    keys, order = _sorted_keys(given.edge_index.to(own.device), neurons)
-    own_pairs, own_count = own_keys.unique_consecutive(return_counts=True)
-    pairs, place, count = keys.unique_consecutive(return_inverse=True, return_counts=True)
-    every = torch.equal(own_pairs, pairs) and torch.equal(own_count, count)
-    if not every and not (torch.equal(own_pairs, pairs) and bool((count == 1).all())):
-        return None
-    own_edge = torch.empty_like(order).index_copy_(0, order, own_order % max(own.num_edges, 1)) if every else None
-    return _Match(own_edge, torch.empty_like(order).index_copy_(0, order, own_count[place]))
-
-
-def _counts_edges(values: Tensor, match: _Match | None) -> bool:
+def _counts_edges(values: Tensor, match: Match | None) -> bool:
     """Whether the values of a matrix only say where edges are: all 1, or the number of own edges at each entry."""
     if values.requires_grad or values.dim() != 1:
         return False
@@ -158,8 +123,8 @@ def _traced(own: SparseAdjacency, graph: Tensor, weight: Tensor | None, copies: 
         return CallGraph(edges, 0, None, weight, None)
     if not copies or edges.shape[1] != copies * own.num_edges:
         raise _another_graph(own, neurons, edges.shape[1])
-    own_keys, own_order = _sorted_keys(_copies(own.edge_index, copies, own.num_neurons), neurons)
-    keys, order = _sorted_keys(edges, neurons)
+    own_keys, own_order = sorted_pairs(disjoint_union(own.edge_index, copies, own.num_neurons), neurons)
+    keys, order = sorted_pairs(edges, neurons)
     in_range = (edges >= 0).all() & (edges < neurons).all()
     torch._assert_async(in_range & (keys == own_keys).all(), str(_another_graph(own, neurons, edges.shape[1])))
     own_edge = torch.empty_like(order).index_copy(0, order, own_order % max(own.num_edges, 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,8 @@ class EdgeWeights(nn.Module):
             raise invalid("gain", "positive", gain, "use 1.0 to keep the variance of the state")
         self.init = init
         self.gain = gain
-        if init == "weights" and connectome.weights is None:
+        weights = connectome.weights if init == "weights" else None
+        if init == "weights" and weights is None:
             remedy = 'give the connectome weights=, or use init="counts"'
             raise invalid("init", "fan-in or counts on a graph without weights", repr(init), remedy)
         edge_to_param = tie_gap_junctions(connectome)
@@ -130,8 +132,8 @@ class EdgeWeights(nn.Module):
         # An edge's parameter and sign follow from the graph. They are not saved, or another graph's could be loaded.
         self.register_buffer("edge_to_param", torch.from_numpy(edge_to_param), persistent=False)
         fixed = _signs(connectome, signs)
-        if init == "weights" and fixed is not None and (fixed * connectome.weights < 0).any():
-            got = f"{int((fixed * connectome.weights < 0).sum())} weights of the opposite sign"
+        if weights is not None and fixed is not None and (opposite := int((fixed * weights < 0).sum())):
+            got = f"{opposite} weights of the opposite sign"
             raise invalid("signs", "those of connectome.weights", got, "use signs=None or numpy.sign(weights)")
         self.register_buffer("sign", None if fixed is None else torch.from_numpy(fixed), persistent=False)
         self.register_buffer("wiring", wiring_hash(connectome))
@@ -216,6 +218,19 @@ def wiring_hash(connectome: Connectome) -> Tensor:
     return torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)
 
 
+def edge_numbers(edges: Iterable[int], count: int) -> Tensor:
+    """int64 numbers of the edges given by number or by a boolean mask [E]."""
+    chosen = edges if isinstance(edges, Tensor) else torch.as_tensor(np.asarray(list(edges)))
+    if chosen.dtype == torch.bool and chosen.shape == (count,):
+        return chosen.nonzero()[:, 0]
+    if not chosen.numel():
+        return torch.empty(0, dtype=torch.int64)
+    whole = not chosen.is_floating_point() and chosen.dtype != torch.bool and chosen.dim() == 1
+    if not whole or chosen.min() < 0 or chosen.max() >= count:
+        raise invalid("edges", f"edge numbers in 0..{count - 1} or a mask [{count}]", chosen.tolist(), "see edge_index")
+    return chosen.to(torch.int64)
+
+
 def _inverse_softplus(size: Tensor) -> Tensor:
     size = size.clamp_min(1e-6)  # a size of zero would need a parameter of minus infinity
     return size + torch.log(-torch.expm1(-size))
@@ -247,7 +262,7 @@ def _signs(connectome: Connectome, signs: str | NDArray[np.int64] | None) -> NDA
 def _initial_scale(
     connectome: Connectome, edge_to_param: NDArray[np.int64], init: str, reduce: str
 ) -> NDArray[np.float32]:
-    """[P]: the initial size of each parameter (for "weights" with its sign), for a gap junction that of both directions."""
+    """[P]: the initial size of each parameter ("weights": with its sign); of a gap junction, the mean of both edges."""
     size, post = connectome.num_neurons, connectome.post
     uses = np.bincount(edge_to_param)
     if init == "weights":

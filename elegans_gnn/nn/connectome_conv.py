@@ -17,7 +17,7 @@ from elegans_gnn._shapes import Float
 from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.nn._activations import activation_named
 from elegans_gnn.nn._call_graph import CallGraph, call_graph
-from elegans_gnn.nn._edge_weights import GAP, EdgeWeights, check_connectome
+from elegans_gnn.nn._edge_weights import GAP, EdgeWeights, check_connectome, edge_numbers
 from elegans_gnn.nn._units import NeuronUnit
 from elegans_gnn.sparse import GraphLike, SparseAdjacency, to_adjacency
 
@@ -163,7 +163,7 @@ class ConnectomeConv(MessagePassing):
             ValueError: an unknown name or edge number.
         """
         silent = torch.from_numpy(self.connectome.index(neurons))
-        cut = _edge_numbers(edges, self.adjacency.num_edges)
+        cut = edge_numbers(edges, self.adjacency.num_edges)
         like = self.weights.theta
         self.neuron_mask = _silenced(self.neuron_mask, self.adjacency.num_neurons, silent, like)
         self.edge_mask = _silenced(self.edge_mask, self.adjacency.num_edges, cut, like)
@@ -217,7 +217,7 @@ class ConnectomeConv(MessagePassing):
         return self._fused(x, adjacency, *self._in_call_order(graph))
 
     def _per_copy(self, x: Tensor) -> Tensor:
-        """[B, k N, ...] -> [B k, N, ...]; what is so already stays."""
+        """[B, k N, ...] -> [B k, N, ...]"""
         return x.reshape(-1, self.adjacency.num_neurons, *x.shape[2:])
 
     def _in_call_order(self, graph: CallGraph) -> tuple[Tensor, Tensor | None]:
@@ -294,13 +294,13 @@ class ConnectomeConv(MessagePassing):
             if neurons == graph.copies * expected:
                 return
             raise invalid("x", f"of {expected} neurons", neurons, "order the neuron axis as connectome.names")
-        for argument, refused in (("edge", self.edge_mask is not None), ("neuron", self.neuron_mask is not None)):
-            if refused and (argument == "edge" or neurons != expected):
-                got = f"another graph, while a lesion silences {argument}s"
-                raise invalid("edge_index", "the layer's own graph", got, "call heal(), or lesion through edge_weight=")
-        if self._diffusive is not None:
-            got = "another graph, whose gap junctions are unknown"
-            raise invalid("edge_index", "the layer's own graph with gap='diffusive'", got, "use gap='coupled'")
+        for unknown, what, remedy in (
+            (self._diffusive is not None, "whose gap junctions are unknown", "use gap='coupled'"),
+            (self.edge_mask is not None, "while a lesion silences edges", "call heal()"),
+            (self.neuron_mask is not None and neurons != expected, "while a lesion silences neurons", "call heal()"),
+        ):
+            if unknown:
+                raise invalid("edge_index", "the layer's own graph", f"another graph, {what}", remedy)
         if neurons != expected and (self.bias_per == "neuron" or self.unit.num_units > 1):
             remedy = 'order the neuron axis as connectome.names; for graphs of another size use unit="shared" and '
             raise invalid("x", f"of {expected} neurons", neurons, remedy + 'bias="unit"')
@@ -337,19 +337,6 @@ def _single(x: Tensor | tuple[Tensor, Tensor]) -> Tensor:
 def _spread(values: Tensor, like: Tensor) -> Tensor:
     """The values with trailing axes of length 1 added, so that they broadcast against `like`."""
     return values.reshape(*values.shape, *[1] * (like.dim() - values.dim()))
-
-
-def _edge_numbers(edges: Iterable[int], count: int) -> Tensor:
-    """int64 numbers of the edges given by number or by a boolean mask [E]."""
-    chosen = edges if isinstance(edges, Tensor) else torch.as_tensor(np.asarray(list(edges)))
-    if chosen.dtype == torch.bool and chosen.shape == (count,):
-        return chosen.nonzero()[:, 0]
-    if not chosen.numel():
-        return torch.empty(0, dtype=torch.int64)
-    whole = not chosen.is_floating_point() and chosen.dtype != torch.bool and chosen.dim() == 1
-    if not whole or chosen.min() < 0 or chosen.max() >= count:
-        raise invalid("edges", f"edge numbers in 0..{count - 1} or a mask [{count}]", chosen.tolist(), "see edge_index")
-    return chosen.to(torch.int64)
 
 
 def _silenced(mask: Tensor | None, length: int, index: Tensor, like: Tensor) -> Tensor | None:

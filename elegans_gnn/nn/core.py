@@ -77,12 +77,8 @@ class RecurrentCore(nn.Module):
             _warn_renamed("RecurrentCore(keep=)")
             leak = conv.pop("keep")
         if not isinstance(steps, int) or steps < 1:
-            raise invalid(
-                "steps",
-                "a whole number >= 1",
-                steps,
-                "use steps=4; the motor neurons of the worm are at most 3 synapses away",
-            )
+            remedy = "use steps=4; the motor neurons of the worm are at most 3 synapses away"
+            raise invalid("steps", "a whole number >= 1", steps, remedy)
         if not 0 <= leak < 1:
             raise invalid("leak", "in [0, 1)", leak, "use 0.5; with 1 a state would never decay")
         sources = select_neurons(connectome, inputs, "inputs")

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric import EdgeIndex
 
-from elegans_gnn import Connectome, ConnectomeConv
-from elegans_gnn.nn import _call_graph
+from elegans_gnn import Connectome, ConnectomeConv, sparse
 from elegans_gnn.sparse import SparseAdjacency
 
 
@@ -60,7 +59,8 @@ def test_own_edges_in_any_order_give_the_own_weights_for_every_copy(worm, option
     if watched:
         conv.register_message_forward_hook(lambda module, inputs, output: None)
     edges = union(conv.edge_index, copies, 279)
-    for given_edges in (edges, any_order(edges, copies), any_order(edges, 9).int()):
+    repeated = union(any_order(conv.edge_index, 3), copies, 279)
+    for given_edges in (edges, repeated, any_order(edges, copies), any_order(edges, 9).int()):
         out = conv(x.reshape(copies * 279, 3), given_edges)
         torch.testing.assert_close(out.reshape(expected.shape), expected, rtol=1e-6, atol=1e-9)
         torch.testing.assert_close(gradients(conv, out, x), wanted, rtol=1e-6, atol=1e-9)
@@ -132,6 +132,19 @@ def test_values_of_a_matrix_are_weights(worm):
     torch.testing.assert_close(conv(x, matrix), matrix @ x * conv.unit.weight[0])
     ones = (matrix > 0).float().requires_grad_()
     torch.testing.assert_close(conv(x, ones), ones @ x * conv.unit.weight[0])
+
+
+def test_another_graph_that_repeats_like_a_batch_is_another_graph(small):
+    conv = ConnectomeConv(small, 3, 2, bias="unit")
+    repeated = torch.tensor([[0, 1, 2, 3, 4, 4, 4], [5, 6, 7, 8, 9, 0, 1]])
+    edges = torch.cat([repeated, (repeated + 5)], 1)[:, : 2 * 7].remainder(15)
+    assert conv(torch.randn(15, 3), edges, torch.ones(14)).shape == (15, 2)
+    loops = union(torch.arange(5).repeat(2)[:7].expand(2, -1), 2, 5)
+    assert conv(torch.randn(10, 3), loops, torch.ones(14)).shape == (10, 2)
+    across = torch.cat([repeated, repeated], 1)
+    assert conv(torch.randn(10, 3), across, torch.ones(14)).shape == (10, 2)
+    with pytest.raises(ValueError, match="edge_index must be the layer's own graph"):
+        conv(torch.randn(10, 3), loops)
 
 
 @pytest.mark.parametrize("copies", [1, 2])
@@ -206,16 +219,16 @@ def test_copies_need_their_edges(small):
 
 def test_the_match_of_a_tensor_is_found_once_and_goes_with_it(worm, monkeypatch):
     found = []
-    matched = _call_graph._matched
-    monkeypatch.setattr(_call_graph, "_matched", lambda *given: found.append(1) or matched(*given))
+    matched = sparse._matched
+    monkeypatch.setattr(sparse, "_matched", lambda *given: found.append(1) or matched(*given))
     conv, x = ConnectomeConv(worm, 2, 2), torch.randn(279, 2)
-    edges, sparse = any_order(conv.edge_index, 0), Sparse(conv.edge_index, 279)
-    for form in (edges, sparse):
+    edges, matrix = any_order(conv.edge_index, 0), Sparse(conv.edge_index, 279)
+    for form in (edges, matrix):
         found.clear()
         for _ in range(3):
             conv(x, form)
         assert len(found) == 1
-    known = weakref.ref(next(key for key in _call_graph._MATCHES if key.edge_index.equal(edges)))
+    known = weakref.ref(next(key for key in sparse._MATCHES if key.edge_index.equal(edges)))
     edges.copy_(edges.roll(1, 1))
     conv(x, edges)
     del edges

@@ -114,6 +114,7 @@ def test_relabelled_connectome_gives_relabelled_output(worm):
 
 def test_is_a_pyg_layer_for_every_layout(worm):
     conv = ConnectomeConv(worm, 8, 5).double()
+    assert isinstance(conv, MessagePassing)
     x = torch.randn(279, 8, dtype=torch.float64)
     assert_module(conv, x, conv.edge_index, expected_size=(279, 5))
     star = torch.tensor([[0, 0, 0, 1, 2, 3], [1, 2, 3, 0, 0, 0]])

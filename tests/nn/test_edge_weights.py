@@ -139,7 +139,7 @@ def test_own_weights_are_the_initial_ones(small):
     torch.testing.assert_close(scaled.edge_weight(), 3 * expected[:, None].expand(-1, 2))
     signed = ConnectomeConv(graph, 2, 2, init="weights", signs=np.sign(graph.weights).astype(int))
     torch.testing.assert_close(signed.edge_weight(), expected)
-    core = RecurrentCore(graph, 2, init="weights", steps=4)
+    core = RecurrentCore(graph, 2, init="weights", steps=4, outputs=["D"])
     share = core.conv.edge_weight() / expected
     torch.testing.assert_close(share, share[:1].expand(len(share)))  # calibration is one factor for all
 
