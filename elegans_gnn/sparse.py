@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -148,25 +149,34 @@ def to_adjacency(graph: GraphLike, num_neurons: int) -> tuple[SparseAdjacency, T
     """
     if isinstance(graph, SparseAdjacency):
         return graph, None
-    is_tensor = isinstance(graph, Tensor)
-    if is_tensor and graph.layout == torch.strided and not graph.is_floating_point():
-        return _built(graph, graph.as_subclass(Tensor), num_neurons), None
-    if is_tensor and graph.layout == torch.strided:
+    if is_edge_index(graph):
+        return _built(graph, plain_edges(graph), num_neurons), None
+    if isinstance(graph, Tensor) and graph.layout == torch.strided:
         _check_square(list(graph.shape), num_neurons)
         target, source = graph.nonzero(as_tuple=True)
         return _built(graph, torch.stack([source, target]), num_neurons), graph[target, source]
-    if is_tensor and graph.layout in _SPARSE_LAYOUTS:
+    if isinstance(graph, Tensor) and graph.layout in _SPARSE_LAYOUTS:
         _check_square(list(graph.shape), num_neurons)
         matrix = graph.to_sparse_coo().coalesce()
         return _built(graph, matrix.indices().flip(0), num_neurons), matrix.values()
     if hasattr(graph, "coo") and hasattr(graph, "sparse_sizes"):
         _check_square(list(graph.sparse_sizes()), num_neurons)
         target, source, value = graph.coo()
-        return SparseAdjacency(torch.stack([source, target]), num_neurons), value
+        return _built(source, torch.stack([source, target]), num_neurons), value
     got = type(graph).__name__
     raise invalid(
         "edge_index", "an edge_index, a dense or sparse [N, N] matrix or a SparseAdjacency", got, "convert it"
     )
+
+
+def is_edge_index(graph: GraphLike) -> bool:
+    """Whether the graph is given by its edges [2, E], not by a matrix."""
+    return isinstance(graph, Tensor) and graph.layout == torch.strided and not graph.is_floating_point()
+
+
+def plain_edges(edge_index: Tensor) -> Tensor:
+    """An edge_index as a plain tensor, without PyG's subclass."""
+    return edge_index.as_tensor() if hasattr(edge_index, "as_tensor") else edge_index
 
 
 _BUILT = WeakTensorKeyDictionary()  # the caller's tensor -> its adjacency
@@ -175,12 +185,13 @@ _BUILT = WeakTensorKeyDictionary()  # the caller's tensor -> its adjacency
 def _built(graph: Tensor, edge_index: Tensor, num_neurons: int) -> SparseAdjacency:
     """The adjacency of these edges. Comparing them costs far less than sorting, and notices every later change."""
     known: SparseAdjacency | None = _BUILT.get(graph)
-    if known is None or known.num_neurons != num_neurons or not _equal(known.edge_index, edge_index):
+    if known is None or known.num_neurons != num_neurons or not same_edges(known.edge_index, edge_index):
         known = _BUILT[graph] = SparseAdjacency(edge_index, num_neurons)
     return known
 
 
-def _equal(one: Tensor, other: Tensor) -> bool:
+def same_edges(one: Tensor, other: Tensor) -> bool:
+    """Whether two edge indices are equal, whatever their integer type."""
     return one.device == other.device and one.shape == other.shape and torch.equal(one, other.to(one.dtype))
 
 
@@ -188,3 +199,65 @@ def _check_square(shape: list[int], num_neurons: int) -> None:
     if shape != [num_neurons, num_neurons]:
         remedy = "pass the transposed adjacency, row = target; an edge_index must be of integer type"
         raise invalid("edge_index", f"a matrix of shape [{num_neurons}, {num_neurons}]", shape, remedy)
+
+
+def disjoint_union(edge_index: Tensor, copies: int, num_neurons: int) -> Tensor:
+    """[2, copies * E]: the edges of several copies of a graph, copy by copy, as PyG batches them."""
+    offset = num_neurons * torch.arange(copies, device=edge_index.device)
+    return (edge_index[:, None, :] + offset[:, None]).flatten(1)
+
+
+def repeats(own: SparseAdjacency, edges: Tensor, copies: int) -> bool:
+    """Whether the same E edges come in each copy, as PyG batches equal samples: then matching E of them is enough."""
+    if edges.shape != (2, copies * own.num_edges):
+        return False
+    first = edges[:, : own.num_edges]
+    inside = not own.num_edges or bool(first.max() < own.num_neurons)
+    return inside and same_edges(disjoint_union(first, copies, own.num_neurons), edges)
+
+
+def sorted_pairs(edge_index: Tensor, num_neurons: int) -> tuple[Tensor, Tensor]:
+    """A number per ordered pair, ascending, and the places of these edges; parallel edges keep their order."""
+    keys, order = torch.sort(edge_index[1].long() * num_neurons + edge_index[0], stable=True)
+    return keys, order
+
+
+class Match(NamedTuple):
+    """How the edges of a graph are those of copies of another one.
+
+    Attributes:
+        own_edge: [E'], the edge at each place; None where parallel edges are given as one entry.
+        multiplicity: [E'], the number of edges between the neurons of each entry.
+    """
+
+    own_edge: Tensor | None
+    multiplicity: Tensor
+
+
+# The given graph -> the own one -> their match.
+_MATCHES: WeakKeyDictionary[SparseAdjacency, Any] = WeakKeyDictionary()
+
+
+def match_edges(own: SparseAdjacency, given: SparseAdjacency, copies: int) -> Match | None:
+    """Find `copies` copies of a graph in another one; None if these are not its edges. Found once for each pair."""
+    if not copies:
+        return None
+    known = _MATCHES.setdefault(given, WeakKeyDictionary())
+    if own not in known:
+        known[own] = _matched(own, given, copies)
+    return known[own]
+
+
+def _matched(own: SparseAdjacency, given: SparseAdjacency, copies: int) -> Match | None:
+    expected = disjoint_union(own.edge_index, copies, own.num_neurons)
+    own_keys, own_order = sorted_pairs(expected, given.num_neurons)
+    keys, order = sorted_pairs(given.edge_index.to(own.device), given.num_neurons)
+    own_pairs, own_count = own_keys.unique_consecutive(return_counts=True)
+    pairs, place, count = keys.unique_consecutive(return_inverse=True, return_counts=True)
+    if not torch.equal(own_pairs, pairs):
+        return None
+    every = torch.equal(own_count, count)
+    if not every and not bool((count == 1).all()):
+        return None
+    own_edge = torch.empty_like(order).index_copy_(0, order, own_order % max(own.num_edges, 1)) if every else None
+    return Match(own_edge, torch.empty_like(order).index_copy_(0, order, own_count[place]))

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 
 from elegans_gnn._shapes import Float
+from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import invalid, unknown_name
 
-if TYPE_CHECKING:
-    from elegans_gnn.connectome import Connectome
-
-INITS = ("fan-in", "counts")
+INITS = ("fan-in", "counts", "weights")
 GAP = "gap"
 INHIBITORY = frozenset({"GABA"})
 EXCITATORY = frozenset({"acetylcholine", "glutamate"})
+
+
+def check_connectome(connectome: object) -> None:
+    """Refuse an edge_index or a PyG Data where a connectome belongs."""
+    if not isinstance(connectome, Connectome):
+        remedy = 'build one: Connectome.from_edges("mine", names, *edge_index.tolist()) or connectome.from_pyg(data)'
+        raise invalid("connectome", "a Connectome", f"a {type(connectome).__name__}", remedy)
 
 
 def tie_gap_junctions(connectome: Connectome) -> NDArray[np.int64]:
@@ -73,12 +80,14 @@ class EdgeWeights(nn.Module):
 
     Args:
         connectome: the graph.
-        channels: None for one weight per edge, or C for one weight per edge and channel.
+        channels: None for one weight per edge, or C for one weight per edge and channel; -1 leaves C open until
+            :meth:`materialize`.
         init: ``"fan-in"`` draws w_e from N(0, gain^2 / fan-in); ``"counts"`` sets
-            |w_e| = gain * count_e / sqrt(sum of squared counts into the target), with random signs.
+            |w_e| = gain * count_e / sqrt(sum of squared counts into the target), with random signs; ``"weights"`` sets
+            w_e = gain * connectome.weights[e], whatever the fan-in and `reduce`.
         signs: None, ``"transmitter"`` (see :func:`transmitter_signs`), or [E] values in {-1, 0, +1}; 0 leaves the sign
             free.
-        gain: root mean square that a target receives from sources of unit variance.
+        gain: root mean square that a target receives from sources of unit variance (a factor for ``"weights"``).
         reduce: ``"sum"`` or ``"mean"``, the aggregation that will use the weights. For the mean, the initial weights
             are larger by the in-degree, by which it divides.
 
@@ -87,7 +96,8 @@ class EdgeWeights(nn.Module):
 
     Raises:
         ValueError: an unknown init or signs, a gain that is not positive, signs of another shape, or signs that differ
-            between the two directions of a gap junction. Loading the weights of another graph raises a RuntimeError.
+            between the two directions of a gap junction; a graph without the weights or transmitters asked for, or
+            weights that contradict the signs. Loading the weights of another graph raises a RuntimeError.
     """
 
     edge_to_param: Tensor
@@ -105,6 +115,7 @@ class EdgeWeights(nn.Module):
         gain: float = 1.0,
         reduce: str = "sum",
     ) -> None:
+        check_connectome(connectome)
         super().__init__()
         if init not in INITS:
             raise unknown_name("init", init, INITS)
@@ -112,25 +123,45 @@ class EdgeWeights(nn.Module):
             raise invalid("gain", "positive", gain, "use 1.0 to keep the variance of the state")
         self.init = init
         self.gain = gain
+        weights = connectome.weights if init == "weights" else None
+        if init == "weights" and weights is None:
+            remedy = 'give the connectome weights=, or use init="counts"'
+            raise invalid("init", "fan-in or counts on a graph without weights", repr(init), remedy)
         edge_to_param = tie_gap_junctions(connectome)
-        params = int(edge_to_param.max()) + 1 if len(edge_to_param) else 0
+        self.num_parameters = int(edge_to_param.max()) + 1 if len(edge_to_param) else 0
         # An edge's parameter and sign follow from the graph. They are not saved, or another graph's could be loaded.
         self.register_buffer("edge_to_param", torch.from_numpy(edge_to_param), persistent=False)
         fixed = _signs(connectome, signs)
+        if weights is not None and fixed is not None and (opposite := int((fixed * weights < 0).sum())):
+            got = f"{opposite} weights of the opposite sign"
+            raise invalid("signs", "those of connectome.weights", got, "use signs=None or numpy.sign(weights)")
         self.register_buffer("sign", None if fixed is None else torch.from_numpy(fixed), persistent=False)
         self.register_buffer("wiring", wiring_hash(connectome))
         self.register_buffer(
             "_scale", torch.from_numpy(_initial_scale(connectome, edge_to_param, init, reduce)), persistent=False
         )
-        self.theta = nn.Parameter(torch.empty(params if channels is None else (params, channels)))
+        self.theta = (
+            nn.UninitializedParameter() if channels == -1 else nn.Parameter(torch.empty(*self._shape(channels)))
+        )
         self.reset_parameters()
+
+    def _shape(self, channels: int | None) -> tuple[int, ...]:
+        return (self.num_parameters,) if channels is None else (self.num_parameters, channels)
+
+    def materialize(self, channels: int) -> None:
+        """Create and draw the parameters, whose number of channels -1 left open."""
+        if is_lazy(self.theta):
+            self.theta.materialize(self._shape(channels))
+            self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw the weights again from torch's generator."""
+        if is_lazy(self.theta):
+            return
         scale = self.gain * self._scale.reshape(-1, *[1] * (self.theta.dim() - 1))
         noise = torch.randn_like(self.theta)
         with torch.no_grad():
-            weight = scale * noise if self.init == "fan-in" else scale * noise.sign()
+            weight = scale * {"fan-in": noise, "counts": noise.sign(), "weights": torch.ones_like(noise)}[self.init]
             if self.sign is not None:
                 weight = torch.where(self._fixed(), _inverse_softplus(weight.abs()), weight)
             self.theta.copy_(weight)
@@ -187,6 +218,19 @@ def wiring_hash(connectome: Connectome) -> Tensor:
     return torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)
 
 
+def edge_numbers(edges: Iterable[int], count: int) -> Tensor:
+    """int64 numbers of the edges given by number or by a boolean mask [E]."""
+    chosen = edges if isinstance(edges, Tensor) else torch.as_tensor(np.asarray(list(edges)))
+    if chosen.dtype == torch.bool and chosen.shape == (count,):
+        return chosen.nonzero()[:, 0]
+    if not chosen.numel():
+        return torch.empty(0, dtype=torch.int64)
+    whole = not chosen.is_floating_point() and chosen.dtype != torch.bool and chosen.dim() == 1
+    if not whole or chosen.min() < 0 or chosen.max() >= count:
+        raise invalid("edges", f"edge numbers in 0..{count - 1} or a mask [{count}]", chosen.tolist(), "see edge_index")
+    return chosen.to(torch.int64)
+
+
 def _inverse_softplus(size: Tensor) -> Tensor:
     size = size.clamp_min(1e-6)  # a size of zero would need a parameter of minus infinity
     return size + torch.log(-torch.expm1(-size))
@@ -198,6 +242,9 @@ def _signs(connectome: Connectome, signs: str | NDArray[np.int64] | None) -> NDA
     if isinstance(signs, str):
         if signs != "transmitter":
             raise unknown_name("signs", signs, ("transmitter",))
+        if not (connectome.transmitters != "").any():
+            remedy = "add transmitters= to the connectome, or pass signs=None or an array"
+            raise invalid("signs", "None or an array on a graph without transmitters", repr(signs), remedy)
         return transmitter_signs(connectome)
     values = np.asarray(signs)
     if values.shape != (connectome.num_edges,) or not np.isin(values, (-1, 0, 1)).all():
@@ -215,11 +262,13 @@ def _signs(connectome: Connectome, signs: str | NDArray[np.int64] | None) -> NDA
 def _initial_scale(
     connectome: Connectome, edge_to_param: NDArray[np.int64], init: str, reduce: str
 ) -> NDArray[np.float32]:
-    """[P]: the initial size of each parameter; the mean over both directions for a gap junction."""
+    """[P]: the initial size of each parameter ("weights": with its sign); of a gap junction, the mean of both edges."""
     size, post = connectome.num_neurons, connectome.post
+    uses = np.bincount(edge_to_param)
+    if init == "weights":
+        return (np.bincount(edge_to_param, weights=connectome.weights) / uses).astype(np.float32)
     strength = np.ones(connectome.num_edges) if init == "fan-in" else np.maximum(connectome.counts, 1).astype(float)
     per_edge = strength / np.sqrt(np.bincount(post, weights=strength**2, minlength=size))[post]
     if reduce == "mean":
         per_edge *= np.bincount(post, minlength=size)[post]
-    uses = np.bincount(edge_to_param)
     return (np.bincount(edge_to_param, weights=per_edge) / uses).astype(np.float32)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import ROLES
@@ -39,7 +40,8 @@ class NeuronUnit(nn.Module):
 
     Args:
         connectome: the graph, for its neurons and roles.
-        in_channels, out_channels: channels C of maps before and after; for vectors the number of features F.
+        in_channels, out_channels: channels C of maps before and after; for vectors the number of features F;
+            in_channels=-1 leaves the weight open until :meth:`materialize`.
         unit: ``"shared"``, ``"role"`` or ``"neuron"``.
         kernel_size: None for vectors [B, N, F], an odd integer for maps [B, N, C, H, W] (padding keeps H and W).
 
@@ -65,21 +67,31 @@ class NeuronUnit(nn.Module):
         if unit not in UNITS:
             raise unknown_name("unit", unit, UNITS)
         for argument, value in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if value < 1:
+            if value < 1 and (argument, value) != ("in_channels", -1):
                 raise invalid(argument, ">= 1", value, "use at least one channel per neuron")
         if kernel_size is not None and (kernel_size < 1 or kernel_size % 2 == 0):
             raise invalid("kernel_size", "an odd integer (or None for vectors)", kernel_size, "use 1 or 3")
         self.in_channels, self.out_channels = in_channels, out_channels
         self.unit, self.kernel_size = unit, kernel_size
         group = unit_of_neuron(connectome, unit)
+        self.num_units = int(group.max()) + 1
         self.register_buffer("group", group, persistent=False)
-        window = () if kernel_size is None else (kernel_size, kernel_size)
-        units = int(group.max()) + 1
-        self.weight = nn.Parameter(torch.empty(units, out_channels, in_channels, *window))
+        self.weight = nn.UninitializedParameter()
+        if in_channels != -1:
+            self.materialize(in_channels)
+
+    def materialize(self, in_channels: int) -> None:
+        """Create and draw the weight, whose size in_channels=-1 left open."""
+        self.in_channels = in_channels
+        window = () if self.kernel_size is None else (self.kernel_size, self.kernel_size)
+        shape = (self.num_units, self.out_channels, in_channels, *window)
+        self.weight.materialize(shape)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw each unit orthogonal, scaled so that white input of unit variance gives output of unit variance."""
+        if is_lazy(self.weight):
+            return
         fan_in = self.weight[0, 0].numel()
         for unit in self.weight:
             nn.init.orthogonal_(unit, gain=max(1.0, math.sqrt(self.out_channels / fan_in)))
@@ -109,4 +121,4 @@ class NeuronUnit(nn.Module):
 
     def extra_repr(self) -> str:
         window = "" if self.kernel_size is None else f", kernel_size={self.kernel_size}"
-        return f"{self.in_channels}, {self.out_channels}, unit={self.unit} ({self.weight.shape[0]}){window}"
+        return f"{self.in_channels}, {self.out_channels}, unit={self.unit} ({self.num_units}){window}"

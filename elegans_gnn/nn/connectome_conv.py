@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 
 from elegans_gnn import ops
 from elegans_gnn._shapes import Float
 from elegans_gnn.errors import invalid, unknown_name
-from elegans_gnn.nn._edge_weights import GAP, EdgeWeights
+from elegans_gnn.nn._activations import activation_named
+from elegans_gnn.nn._call_graph import CallGraph, call_graph
+from elegans_gnn.nn._edge_weights import GAP, EdgeWeights, check_connectome, edge_numbers
 from elegans_gnn.nn._units import NeuronUnit
 from elegans_gnn.sparse import GraphLike, SparseAdjacency, to_adjacency
 
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 REDUCES = ("sum", "mean")
 NORMS = ("layer",)
 BIASES = ("neuron", "unit")
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "tanh": torch.tanh}
 
 
 class ConnectomeConv(MessagePassing):
@@ -46,7 +47,8 @@ class ConnectomeConv(MessagePassing):
 
     Args:
         connectome: the graph; the neuron axis is in its neuron order, the weights are in its edge order.
-        in_channels, out_channels: features F of a vector state, or channels C of feature maps.
+        in_channels, out_channels: features F of a vector state, or channels C of feature maps; in_channels=-1 takes
+            the number from the first input.
         kernel_size: None for vectors; an odd integer makes the units convolutions on maps.
         unit: ``"shared"`` (one U for all), ``"role"`` or ``"neuron"``.
         edge_channels: a weight per edge and input channel, w [E, in_channels], instead of w [E].
@@ -54,11 +56,12 @@ class ConnectomeConv(MessagePassing):
         reduce: ``"sum"``, or ``"mean"`` over the incoming edges.
         init, signs, gain: see :class:`EdgeWeights`.
         norm: None or ``"layer"`` (over all features of a neuron, one scale and shift per channel).
-        activation: None, ``"gelu"``, ``"relu"``, ``"tanh"``, or any elementwise callable.
+        activation: None, an elementwise function of torch.nn.functional by name, or any elementwise callable.
         bias: ``"neuron"`` (b_v per neuron and channel), ``"unit"`` (per unit and channel), or None.
 
     Shapes:
         x: [B, N, F] or [N, F] for vectors, [B, N, C, H, W] for maps (4-D input is refused: its axes are ambiguous).
+            With the edges of k copies of the graph, N is k times as large.
         output: as x with out_channels.
 
     Raises:
@@ -95,18 +98,17 @@ class ConnectomeConv(MessagePassing):
         ):
             if value not in known:
                 raise unknown_name(argument, str(value), map(str, known))
-        if isinstance(activation, str) and activation not in ACTIVATIONS:
-            raise unknown_name("activation", activation, ACTIVATIONS)
+        check_connectome(connectome)
         super().__init__(aggr=reduce, node_dim=1)
         self.connectome = connectome
         self.adjacency = SparseAdjacency.from_connectome(connectome)
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
         self.reduce, self.gap = reduce, gap
-        self.activation = ACTIVATIONS[activation] if isinstance(activation, str) else activation
+        self.activation = activation_named(activation)
         self.unit = NeuronUnit(connectome, in_channels, out_channels, unit=unit, kernel_size=kernel_size)
         channels = in_channels if edge_channels else None
         self.weights = EdgeWeights(connectome, channels, init=init, signs=signs, gain=gain, reduce=reduce)
-        biases = {"neuron": connectome.num_neurons, "unit": self.unit.weight.shape[0], None: 0}[bias]
+        biases = {"neuron": connectome.num_neurons, "unit": self.unit.num_units, None: 0}[bias]
         self.bias_per = bias
         self.bias = nn.Parameter(torch.empty(biases, out_channels)) if bias else None
         self.norm = nn.GroupNorm(1, out_channels) if norm else None
@@ -141,12 +143,12 @@ class ConnectomeConv(MessagePassing):
 
     def edge_weight(self) -> Float[Tensor, "edge *channel"]:
         """The weights w_e that the layer applies, in edge order: tied, signed and lesioned."""
-        return self._lesioned(self.weights())
+        return self._lesioned(self.weights(), CallGraph(self.edge_index, 1, None, None, self.adjacency))
 
-    def _lesioned(self, weight: Tensor) -> Tensor:
-        mask = self.edge_mask
+    def _lesioned(self, weight: Tensor, graph: CallGraph) -> Tensor:
+        mask = None if self.edge_mask is None else graph.of_edges(self.edge_mask)
         if self.neuron_mask is not None:
-            ends = self.neuron_mask[self.edge_index].prod(0)
+            ends = self.neuron_mask.repeat(max(graph.copies, 1))[graph.edges].prod(0)
             mask = ends if mask is None else mask * ends
         return weight if mask is None else weight * _spread(mask, weight).to(weight.dtype)
 
@@ -161,7 +163,7 @@ class ConnectomeConv(MessagePassing):
             ValueError: an unknown name or edge number.
         """
         silent = torch.from_numpy(self.connectome.index(neurons))
-        cut = _edge_numbers(edges, self.adjacency.num_edges)
+        cut = edge_numbers(edges, self.adjacency.num_edges)
         like = self.weights.theta
         self.neuron_mask = _silenced(self.neuron_mask, self.adjacency.num_neurons, silent, like)
         self.edge_mask = _silenced(self.edge_mask, self.adjacency.num_edges, cut, like)
@@ -170,47 +172,61 @@ class ConnectomeConv(MessagePassing):
         """Undo all lesions."""
         self.edge_mask = self.neuron_mask = None
 
-    def forward(self, x: Tensor, edge_index: GraphLike | None = None, edge_weight: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor | tuple[Tensor, Tensor], edge_index: GraphLike | None = None, edge_weight: Tensor | None = None
+    ) -> Tensor:
         """Send x along the synapses.
 
         Args:
-            x: the state, see Shapes above.
-            edge_index: None, or this layer's own ``edge_index``, for the connectome and its learned weights. Otherwise
-                another graph: an edge_index [2, E], or a PyG, torch.sparse or dense matrix (transposed: row = target).
-            edge_weight: weights [E] or [E, in_channels] to use instead of the learned ones; lesions act on them too.
-                For another graph the default is the values of its matrix, or 1 without values.
+            x: the state, see Shapes above. PyG's pair (x, x) of sources and targets must be one tensor twice.
+            edge_index: None, or this layer's own edges in any order, or those of k copies of the graph (a PyG batch):
+                the learned weights then belong to these edges. Also as a PyG, torch.sparse or dense matrix
+                (transposed: row = target). Another graph needs an edge_weight.
+            edge_weight: weights [E] or [E, in_channels] in the order of edge_index, instead of the learned ones.
+                Lesions act on them too; on another graph, only lesions of neurons can. The values of a matrix are
+                weights too, unless they are all 1 (or the number of own edges between the two neurons).
 
         Raises:
-            ValueError: x, edge_index or edge_weight of another shape.
+            ValueError: x, edge_index or edge_weight of another shape; another graph without weights; another graph on a
+                layer with lesions of edges or diffusive gap junctions.
         """
+        x = _single(x)
         batched = self._batched(x)
-        own = edge_index is None or self._is_own(edge_index)
-        self._check_neurons(batched.shape[1], own)
-        if own:
-            adjacency = self.adjacency
-            weight = self.weights() if edge_weight is None else edge_weight
-            diffusive = self._diffusive
-        else:
-            adjacency, values = to_adjacency(edge_index, batched.shape[1])
-            given = values if edge_weight is None else edge_weight
-            weight = x.new_ones(adjacency.num_edges) if given is None else given
-            diffusive = None
-        if weight.shape[:1] != (adjacency.num_edges,):
-            expected = f"of shape [{adjacency.num_edges}] (one per edge)"
-            raise invalid("edge_weight", expected, list(weight.shape), "take the order from edge_index")
-        weight = self._lesioned(weight) if own else weight
-        arrived = self._aggregate(batched, adjacency, weight, diffusive)
-        out = self._update(arrived)
-        if own and self.neuron_mask is not None:
+        graph = call_graph(self.adjacency, edge_index, edge_weight, batched.shape[1])
+        self._check_neurons(batched.shape[1], graph)
+        arrived = self._arrived(batched, graph)
+        out = self._update(arrived if graph.copies < 2 else self._per_copy(arrived))
+        if self.neuron_mask is not None:
             out = out * _spread(self.neuron_mask, out[0]).to(out.dtype)
+        if graph.copies > 1:
+            out = out.reshape(*batched.shape[:2], *out.shape[2:])
         return out if x.dim() == batched.dim() else out[0]
 
-    def _aggregate(self, x: Tensor, adjacency: SparseAdjacency, weight: Tensor, diffusive: Tensor | None) -> Tensor:
-        if self._needs_messages():
+    def _arrived(self, x: Tensor, graph: CallGraph) -> Tensor:
+        """What arrives at each neuron, before the units."""
+        traced = torch.compiler.is_compiling() and graph.weight is not None and graph.adjacency is None
+        if self._needs_messages() or traced:
+            weight, diffusive = self._in_call_order(graph)
             target_weight = torch.zeros_like(weight) if diffusive is None else weight * _spread(diffusive, weight)
-            edges = adjacency.edge_index
-            size = (adjacency.num_neurons, adjacency.num_neurons)
-            return self.propagate(edges, size=size, x=x, edge_weight=weight, target_weight=target_weight)
+            size = (x.shape[1], x.shape[1])
+            return self.propagate(graph.edges, size=size, x=x, edge_weight=weight, target_weight=target_weight)
+        if graph.copies and graph.weight is None:
+            states = x if graph.copies == 1 else self._per_copy(x)
+            return self._fused(states, self.adjacency, self.edge_weight(), self._diffusive)
+        adjacency = graph.adjacency or to_adjacency(graph.edges, x.shape[1])[0]
+        return self._fused(x, adjacency, *self._in_call_order(graph))
+
+    def _per_copy(self, x: Tensor) -> Tensor:
+        """[B, k N, ...] -> [B k, N, ...]"""
+        return x.reshape(-1, self.adjacency.num_neurons, *x.shape[2:])
+
+    def _in_call_order(self, graph: CallGraph) -> tuple[Tensor, Tensor | None]:
+        """The weights and the diffusive edges in the order of the call."""
+        weight = graph.of_edges(self.weights()) if graph.weight is None else graph.weight
+        diffusive = None if self._diffusive is None else graph.of_edges(self._diffusive)
+        return self._lesioned(weight, graph), diffusive
+
+    def _fused(self, x: Tensor, adjacency: SparseAdjacency, weight: Tensor, diffusive: Tensor | None) -> Tensor:
         y = ops.aggregate(x, weight, adjacency, reduce=self.reduce)
         if diffusive is None:
             return y
@@ -252,14 +268,6 @@ class ConnectomeConv(MessagePassing):
             or self._aggregate_forward_hooks
         )
 
-    def _is_own(self, graph: Any) -> bool:
-        if graph is self.adjacency or graph is self.adjacency.edge_index:
-            return True
-        own = self.adjacency.edge_index
-        if not isinstance(graph, Tensor) or graph.layout != torch.strided or graph.is_floating_point():
-            return False
-        return graph.shape == own.shape and torch.equal(graph.as_subclass(Tensor), own.to(graph.device))
-
     def _batched(self, x: Tensor) -> Tensor:
         """x with its batch axis, after every check of its shape."""
         maps = self.kernel_size is not None
@@ -273,45 +281,62 @@ class ConnectomeConv(MessagePassing):
                 remedy = "set kernel_size=None for vectors, an odd kernel_size for maps"
             raise invalid("x", f"of shape {expected}", list(x.shape), remedy)
         batched = x[None] if x.dim() == 2 else x
+        if self.in_channels == -1:
+            self._materialize(batched.shape[2])
         if batched.shape[2] != self.in_channels:
             axis = "channels" if maps else "features"
             raise invalid("x", f"of {self.in_channels} {axis}", batched.shape[2], "set in_channels to match")
         return batched
 
-    def _check_neurons(self, neurons: int, own: bool) -> None:
+    def _check_neurons(self, neurons: int, graph: CallGraph) -> None:
         expected = self.adjacency.num_neurons
-        any_size = not own and self.bias_per != "neuron" and self.unit.weight.shape[0] == 1
-        if neurons == expected or any_size:
-            return
-        remedy = "order the neuron axis as connectome.names"
-        if not own:
-            remedy += '; for graphs of another size use unit="shared" and bias="unit"'
-        raise invalid("x", f"of {expected} neurons", neurons, remedy)
+        if graph.copies:
+            if neurons == graph.copies * expected:
+                return
+            raise invalid("x", f"of {expected} neurons", neurons, "order the neuron axis as connectome.names")
+        for unknown, what, remedy in (
+            (self._diffusive is not None, "whose gap junctions are unknown", "use gap='coupled'"),
+            (self.edge_mask is not None, "while a lesion silences edges", "call heal()"),
+            (self.neuron_mask is not None and neurons != expected, "while a lesion silences neurons", "call heal()"),
+        ):
+            if unknown:
+                raise invalid("edge_index", "the layer's own graph", f"another graph, {what}", remedy)
+        if neurons != expected and (self.bias_per == "neuron" or self.unit.num_units > 1):
+            remedy = 'order the neuron axis as connectome.names; for graphs of another size use unit="shared" and '
+            raise invalid("x", f"of {expected} neurons", neurons, remedy + 'bias="unit"')
+
+    def _materialize(self, in_channels: int) -> None:
+        """Create and draw the parameters that in_channels=-1 left open."""
+        self.in_channels = in_channels
+        self.unit.materialize(in_channels)
+        self.weights.materialize(in_channels)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        saved = state_dict.get(f"{prefix}unit.weight")
+        if self.in_channels == -1 and saved is not None and not is_lazy(saved):
+            self._materialize(saved.shape[2])
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({self.in_channels}, {self.out_channels}, connectome={self.connectome.name!r}, "
             f"neurons={self.connectome.num_neurons}, edges={self.connectome.num_edges}, "
-            f"parameters={self.weights.theta.shape[0]}, unit={self.unit.unit!r}, kernel_size={self.kernel_size})"
+            f"parameters={self.weights.num_parameters}, unit={self.unit.unit!r}, kernel_size={self.kernel_size})"
         )
+
+
+def _single(x: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    """The one tensor of PyG's pair (sources, targets)."""
+    if isinstance(x, Tensor):
+        return x
+    if len(x) == 2 and x[0] is x[1]:
+        return x[0]
+    raise invalid("x", "one tensor", "different sources and targets", "a connectome has one set of neurons: pass x")
 
 
 def _spread(values: Tensor, like: Tensor) -> Tensor:
     """The values with trailing axes of length 1 added, so that they broadcast against `like`."""
     return values.reshape(*values.shape, *[1] * (like.dim() - values.dim()))
-
-
-def _edge_numbers(edges: Iterable[int], count: int) -> Tensor:
-    """int64 numbers of the edges given by number or by a boolean mask [E]."""
-    chosen = edges if isinstance(edges, Tensor) else torch.as_tensor(np.asarray(list(edges)))
-    if chosen.dtype == torch.bool and chosen.shape == (count,):
-        return chosen.nonzero()[:, 0]
-    if not chosen.numel():
-        return torch.empty(0, dtype=torch.int64)
-    whole = not chosen.is_floating_point() and chosen.dtype != torch.bool and chosen.dim() == 1
-    if not whole or chosen.min() < 0 or chosen.max() >= count:
-        raise invalid("edges", f"edge numbers in 0..{count - 1} or a mask [{count}]", chosen.tolist(), "see edge_index")
-    return chosen.to(torch.int64)
 
 
 def _silenced(mask: Tensor | None, length: int, index: Tensor, like: Tensor) -> Tensor | None:

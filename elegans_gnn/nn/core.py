@@ -15,7 +15,9 @@ from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Neurons, select_neurons
 from elegans_gnn.errors import invalid
 from elegans_gnn.graphs import hops_from
+from elegans_gnn.nn._edge_weights import check_connectome
 from elegans_gnn.nn.connectome_conv import ConnectomeConv
+from elegans_gnn.sparse import GraphLike
 
 if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome
@@ -39,15 +41,15 @@ class RecurrentCore(nn.Module):
         connectome: the graph.
         channels: F of a vector state, or C of feature maps; the same before and after each step.
         steps: K >= 1, the largest number of synapses that a signal can cross.
-        inputs: the neurons that receive the signal: a role, a name, or names.
-        outputs: the neurons that are read: a role, a name, or names.
+        inputs: the neurons that receive the signal, as :func:`elegans_gnn.connectome.select_neurons` takes them.
+        outputs: the neurons that are read, given in the same way.
         leak: the initial share of its state that a neuron carries into the next step, :math:`\lambda_v` in [0, 1).
         calibrate: scale the initial weights so that each step multiplies the root mean square of the state by about 1
             (see :meth:`gain_per_step`). Without it, K steps amplify the signal or make it vanish.
         conv: further arguments of :class:`ConnectomeConv` (kernel_size, unit, activation, signs, norm, ...).
 
     Shapes:
-        s: [B, inputs, F] or [B, inputs, C, H, W]; output: [B, outputs, ...] with the same features.
+        s: [B, inputs, F], [inputs, F] or [B, inputs, C, H, W]; output: the same with outputs in the place of inputs.
 
     Raises:
         ValueError: steps < 1, a leak outside [0, 1), no inputs or outputs, or an output neuron that no input reaches
@@ -70,16 +72,13 @@ class RecurrentCore(nn.Module):
         **conv: Any,
     ) -> None:
         super().__init__()
+        check_connectome(connectome)
         if "keep" in conv:
             _warn_renamed("RecurrentCore(keep=)")
             leak = conv.pop("keep")
         if not isinstance(steps, int) or steps < 1:
-            raise invalid(
-                "steps",
-                "a whole number >= 1",
-                steps,
-                "use steps=4; the motor neurons of the worm are at most 3 synapses away",
-            )
+            remedy = "use steps=4; the motor neurons of the worm are at most 3 synapses away"
+            raise invalid("steps", "a whole number >= 1", steps, remedy)
         if not 0 <= leak < 1:
             raise invalid("leak", "in [0, 1)", leak, "use 0.5; with 1 a state would never decay")
         sources = select_neurons(connectome, inputs, "inputs")
@@ -155,23 +154,33 @@ class RecurrentCore(nn.Module):
             gains.append(size)
         return float(torch.stack(gains).log().mean().exp()) if gains else 0.0
 
-    def step(self, state: Float[Tensor, "batch neuron *feature"]) -> Float[Tensor, "batch neuron *feature"]:
+    def step(
+        self, state: Float[Tensor, "batch neuron *feature"], edge_index: GraphLike | None = None
+    ) -> Float[Tensor, "batch neuron *feature"]:
         """One step without input: the leak's share of each neuron's state plus what arrives."""
         mask = self.conv.neuron_mask
         leak = self.leak if mask is None else self.leak * mask
         # Under autocast single operations may change the type; the state keeps its own.
-        arrived = self.conv(state).to(state.dtype)
+        arrived = self.conv(state, edge_index).to(state.dtype)
         return torch.addcmul(arrived, state, leak.to(state.dtype).reshape(-1, *[1] * (state.dim() - 2)))
 
-    def forward(self, signal: Float[Tensor, "batch input *feature"]) -> Float[Tensor, "batch output *feature"]:
+    def forward(self, signal: Float[Tensor, "..."], edge_index: GraphLike | None = None) -> Float[Tensor, "..."]:
         """Carry the signal from the input neurons to the output neurons.
 
-        Raises:
-            ValueError: the signal has another number of input neurons.
-        """
-        return self.states(signal).index_select(1, self.output_index)
+        Args:
+            signal: s, see Shapes above.
+            edge_index: None or the own edges in any order, which PyG's explainers need; see :class:`ConnectomeConv`.
 
-    def states(self, signal: Float[Tensor, "batch input *feature"]) -> Float[Tensor, "batch neuron *feature"]:
+        Raises:
+            ValueError: the signal has another number of input neurons, or the edges are others.
+        """
+        batched = signal[None] if signal.dim() == 2 and self.conv.kernel_size is None else signal
+        out = self.states(batched, edge_index).index_select(1, self.output_index)
+        return out if batched is signal else out[0]
+
+    def states(
+        self, signal: Float[Tensor, "batch input *feature"], edge_index: GraphLike | None = None
+    ) -> Float[Tensor, "batch neuron *feature"]:
         """The state of all neurons after K steps."""
         if signal.dim() < 3 or signal.shape[1] != self.num_inputs:
             expected = f"of shape [B, {self.num_inputs}, ...] (one entry per input neuron)"
@@ -182,7 +191,7 @@ class RecurrentCore(nn.Module):
         empty = signal.new_zeros(signal.shape[0], len(self.leak), *signal.shape[2:])
         state = empty.index_copy(1, self.input_index, signal)
         for step in range(self.steps):
-            state = self.step(state)
+            state = self.step(state, edge_index)
             if step + 1 < self.steps:
                 state = state.index_add(1, self.input_index, signal)
         return state

@@ -50,8 +50,12 @@ def aggregate(
     _validate(x, weight, adjacency, reduce)
     graph = Graph(adjacency.rowptr, adjacency.col, adjacency.perm, adjacency.colptr, adjacency.row, adjacency.csc_perm)
     backend = _backends.resolve_backend(x)
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        y, _ = _Transformable.apply(*_raw(x, weight), *graph, reduce, backend)
+    compiling = torch.compiler.is_compiling()
+    if compiling or torch._C._are_functorch_transforms_active():
+        # Dynamo cannot trace the forward pass of an autograd.Function with setup_context while gradients are off.
+        plain = compiling and not torch.is_grad_enabled()
+        run = _contract.aggregate_forward if plain else _Transformable.apply
+        y, _ = run(*_raw(x, weight), *graph, reduce, backend)
         return y.view(x.shape)
     wanted = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     # Inside a dual_level too, where torch then refuses tangents instead of losing them.
@@ -129,6 +133,8 @@ _eager_gradients_once = once_differentiable(_eager_gradients)
 
 class _Transformable(torch.autograd.Function):
     """The same for torch.func transforms and torch.compile, which need a `setup_context` and see tensors only."""
+
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, *rest: Any) -> Pair:

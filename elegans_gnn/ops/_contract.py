@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from elegans_gnn.errors import invalid
 from elegans_gnn.ops import _backends
 from elegans_gnn.ops.reference import Graph, Pair, Problem
 
@@ -95,6 +96,49 @@ def _backward(grad_y: Tensor, x: Tensor, weight: Tensor, winner: Tensor, *rest: 
 
 implement(aggregate_forward, _forward)
 implement(aggregate_backward, _backward)
+
+
+def _forward_vmap(info: Any, in_dims: tuple[Any, ...], x: Tensor, weight: Tensor, *rest: Any) -> Any:
+    """A batched call is one call with more channels, each of which has weights of its own."""
+    (x_dim, weight_dim, *others), size = in_dims, info.batch_size
+    _refuse_batched_graphs(others[:6])
+    y, winner = aggregate_forward(_in_channels(x, x_dim, size, 2), _in_channels(weight, weight_dim, size, 1), *rest)
+    y = y.unflatten(2, (size, -1))
+    return (y, winner.view_as(y) if winner.numel() else winner), (2, 2 if winner.numel() else None)
+
+
+def _backward_vmap(
+    info: Any, in_dims: tuple[Any, ...], grad_y: Tensor, x: Tensor, weight: Tensor, winner: Tensor, *rest: Any
+) -> Any:
+    (grad_dim, x_dim, weight_dim, winner_dim, *others), size = in_dims, info.batch_size
+    _refuse_batched_graphs(others[:6])
+    if winner.numel():
+        winner = _in_channels(winner, winner_dim, size, 2)
+    grad_x, grad_weight = aggregate_backward(
+        _in_channels(grad_y, grad_dim, size, 2), _in_channels(x, x_dim, size, 2),
+        _in_channels(weight, weight_dim, size, 1), winner, *rest,
+    )  # fmt: skip
+    need_x, need_weight = rest[-2:]
+    grad_x = grad_x.unflatten(2, (size, -1)) if need_x else grad_x
+    grad_weight = grad_weight.unflatten(1, (size, -1)) if need_weight else grad_weight
+    return (grad_x, grad_weight), (2 if need_x else None, 1 if need_weight else None)
+
+
+def _in_channels(tensor: Tensor, dim: int | None, size: int, channels: int) -> Tensor:
+    """The tensor with vmap's axis folded into its axis of channels."""
+    moved = tensor.unsqueeze(channels) if dim is None else tensor.movedim(dim, channels)
+    shape = list(moved.shape)
+    shape[channels] = size
+    return moved.expand(shape).flatten(channels, channels + 1).contiguous()
+
+
+def _refuse_batched_graphs(dims: list[int | None]) -> None:
+    if any(dim is not None for dim in dims):
+        raise invalid("adjacency", "the same for all under vmap", "a batch of graphs", "call it once per graph")
+
+
+torch.library.register_vmap(aggregate_forward, _forward_vmap, lib=LIBRARY)
+torch.library.register_vmap(aggregate_backward, _backward_vmap, lib=LIBRARY)
 
 
 def plain(*tensors: Tensor) -> bool:

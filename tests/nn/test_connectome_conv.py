@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.testing import assert_module
 
 from elegans_gnn import Connectome, ConnectomeConv
+from elegans_gnn.nn._activations import ACTIVATIONS
 from elegans_gnn.sparse import SparseAdjacency
 
 
@@ -109,14 +112,14 @@ def test_relabelled_connectome_gives_relabelled_output(worm):
     torch.testing.assert_close(other(x[:, order]), conv(x)[:, order], rtol=1e-4, atol=1e-5)
 
 
-def test_is_a_pyg_layer_for_every_layout():
-    graph = Connectome.from_edges("ring", [f"N{i}" for i in range(4)], [0, 1, 2, 3], [1, 2, 3, 0])
-    conv = ConnectomeConv(graph, 8, 5, unit="shared", bias="unit")
+def test_is_a_pyg_layer_for_every_layout(worm):
+    conv = ConnectomeConv(worm, 8, 5).double()
     assert isinstance(conv, MessagePassing)
-    edge_index = torch.tensor([[0, 0, 0, 1, 2, 3], [1, 2, 3, 0, 0, 0]])
-    x = torch.randn(4, 8)
-    assert_module(conv, x, edge_index, expected_size=(4, 5))
-    assert_module(conv, x, edge_index, expected_size=(4, 5), edge_weight=torch.rand(6), test_sparse_layouts=[])
+    x = torch.randn(279, 8, dtype=torch.float64)
+    assert_module(conv, x, conv.edge_index, expected_size=(279, 5))
+    star = torch.tensor([[0, 0, 0, 1, 2, 3], [1, 2, 3, 0, 0, 0]])
+    weight = torch.rand(6, dtype=torch.float64)
+    assert_module(conv, x, star, expected_size=(279, 5), edge_weight=weight, test_sparse_layouts=[])
 
 
 def test_every_form_of_the_same_graph_gives_the_same(small):
@@ -137,9 +140,10 @@ def test_every_form_of_the_same_graph_gives_the_same(small):
 
 def test_another_graph_may_have_another_size(small):
     conv = ConnectomeConv(small, 3, 2, bias="unit")
-    assert conv(torch.randn(7, 3), torch.tensor([[0, 6], [6, 1]])).shape == (7, 2)
+    edges = torch.tensor([[0, 6], [6, 1]])
+    assert conv(torch.randn(7, 3), edges, torch.ones(2)).shape == (7, 2)
     with pytest.raises(ValueError, match=r'x must be of 5 neurons, got 7; .*unit="shared" and bias="unit"'):
-        ConnectomeConv(small, 3, 2)(torch.randn(7, 3), torch.tensor([[0, 6], [6, 1]]))
+        ConnectomeConv(small, 3, 2)(torch.randn(7, 3), edges, torch.ones(2))
 
 
 def test_explainer_finds_the_edge_that_carries_the_signal(small):
@@ -228,7 +232,7 @@ def test_wrong_shapes_are_refused(small, shape, kernel_size, message):
         ({"reduce": "median"}, "reduce must be one of sum, mean"),
         ({"gap": "electric"}, "gap must be one of coupled, diffusive"),
         ({"kernel_size": 2}, r"kernel_size must be an odd integer \(or None for vectors\), got 2"),
-        ({"init": "xavier"}, "init must be one of fan-in, counts"),
+        ({"init": "xavier"}, "init must be one of fan-in, counts, weights"),
         ({"signs": "dale"}, "signs must be one of transmitter"),
         (
             {"signs": np.ones(3, dtype=np.int64)},
@@ -257,3 +261,45 @@ def test_wrong_weights_and_graphs_are_refused(small):
         conv.lesion(edges=[9])
     with pytest.raises(ValueError, match="did you mean 'A'"):
         conv.lesion(neurons=["a"])
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_elementwise_activation_of_torch_has_its_name(small, name):
+    conv, x = ConnectomeConv(small, 3, 2), torch.randn(2, 5, 3)
+    named = ConnectomeConv(small, 3, 2, activation=name).eval()
+    named.load_state_dict(conv.state_dict())
+    torch.testing.assert_close(named(x), getattr(F, name)(conv(x)))
+    assert (named.train()(x) == named(x)).all() != (name == "rrelu")
+
+
+def test_no_activation_of_torch_is_missing(small):
+    """A function of torch.nn.functional is one if it keeps the shape, treats each value alone, and needs only x."""
+    x = torch.linspace(-4, 4, 30).reshape(5, 6)
+    found = set()
+    for name in dir(F):
+        if name.startswith("_") or name.endswith("_") or not name.islower() or "dropout" in name:
+            continue
+        with contextlib.suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            y, flat = getattr(F, name)(x), getattr(F, name)(x.T.reshape(-1)).reshape(6, 5).T
+            if isinstance(y, torch.Tensor) and y.shape == x.shape and torch.equal(y, flat) and not torch.equal(y, x):
+                found.add(name)
+    assert found <= set(ACTIVATIONS)
+    with pytest.raises(ValueError, match="activation must be one of celu, elu, .*, got 'swish'; did you mean"):
+        ConnectomeConv(small, 3, 2, activation="swish")
+
+
+@pytest.mark.parametrize("options", [{}, {"edge_channels": True}, {"unit": "role", "kernel_size": 3}])
+def test_an_open_number_of_channels_comes_from_the_first_input(small, options):
+    lazy = ConnectomeConv(small, -1, 2, **options)
+    torch.manual_seed(0)
+    lazy(torch.randn(2, 5, 3, *[4, 4] * ("kernel_size" in options)))
+    assert {name: value.shape for name, value in lazy.state_dict().items()} == {
+        name: value.shape for name, value in ConnectomeConv(small, 3, 2, **options).state_dict().items()
+    }
+    assert "-1" not in repr(lazy)
+    with pytest.raises(ValueError, match="x must be of 3 "):
+        lazy(torch.randn(2, 5, 4, *[4, 4] * ("kernel_size" in options)))
+    for wrong in (-2, 0):
+        with pytest.raises(ValueError, match="in_channels must be >= 1"):
+            ConnectomeConv(small, wrong, 2)

@@ -93,7 +93,8 @@ def test_a_graph_whose_state_dies_out_is_calibrated_on_the_steps_before(pre, pos
     """No cycle and no leak: after some steps nothing is left, and D never receives anything."""
     torch.manual_seed(0)
     roles = ["sensory", "inter", "motor", "unknown"]
-    graph = Connectome.from_edges("acyclic", ["A", "B", "C", "D"], pre, post, roles=roles)
+    transmitters = ["acetylcholine", "GABA", "", ""]
+    graph = Connectome.from_edges("acyclic", ["A", "B", "C", "D"], pre, post, roles=roles, transmitters=transmitters)
     core = RecurrentCore(graph, 4, leak=0.0, **options)
     assert all(value.isfinite().all() for value in core.state_dict().values())
     assert core.gain_per_step() == pytest.approx(1.0, abs=0.05)
@@ -220,3 +221,26 @@ def test_inputs_and_outputs_are_given_by_role_name_index_or_mask(worm):
         assert RecurrentCore(worm, 2, inputs=neurons, calibrate=False).input_index.tolist() == wanted
     core = RecurrentCore(worm, 2, outputs="DD06", calibrate=False)
     assert core.output_index.tolist() == worm.index("DD6").tolist()
+
+
+def test_a_signal_without_a_batch_and_the_own_edges_in_any_order(worm):
+    core = RecurrentCore(worm, 2)
+    signal = torch.randn(3, core.num_inputs, 2)
+    torch.testing.assert_close(core(signal[0]), core(signal)[0])
+    shuffled = core.conv.edge_index[:, torch.randperm(worm.num_edges)]
+    torch.testing.assert_close(core(signal, shuffled), core(signal), rtol=0, atol=0)
+    with pytest.raises(ValueError, match="edge_index must be the layer's own graph"):
+        core(signal, shuffled[:, 1:])
+
+
+def test_neurons_are_selected_by_tensors_too(worm, unchecked_shapes):
+    mask = torch.zeros(worm.num_neurons, dtype=torch.bool)
+    mask[worm.index(["AVAL", "DD6"])] = True
+    for neurons in (mask, mask.nonzero()[:, 0]):
+        core = RecurrentCore(worm, 2, outputs=neurons, calibrate=False)
+        assert core.output_index.tolist() == worm.index(["AVAL", "DD6"]).tolist()
+
+
+def test_a_core_needs_a_connectome(worm):
+    with pytest.raises(ValueError, match="connectome must be a Connectome, got a Tensor; build one"):
+        RecurrentCore(torch.tensor(worm.edge_index), 2)

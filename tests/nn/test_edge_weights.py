@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torch_geometric.data import Data
 
-from elegans_gnn import ConnectomeConv, random_connectome
+from elegans_gnn import Connectome, ConnectomeConv, RecurrentCore, random_connectome
 from elegans_gnn.nn import tie_gap_junctions, transmitter_signs
 
 
@@ -122,3 +125,41 @@ def test_lesions_take_masks_and_act_on_given_weights_too(small, unchecked_shapes
     for wrong in ([0.5], torch.ones(3, dtype=torch.bool), torch.ones(2, 2, dtype=torch.int64)):
         with pytest.raises(ValueError, match=r"edges must be edge numbers in 0..6 or a mask \[7\]"):
             conv.lesion(edges=wrong)
+
+
+def weighted(small, **columns) -> Connectome:
+    return replace(small, weights=np.array([0.5, -1.5, 2.0, 2.0, -0.25, 3.0, 3.0, 0.0][: small.num_edges]), **columns)
+
+
+def test_own_weights_are_the_initial_ones(small):
+    graph = weighted(small)
+    expected = torch.tensor(graph.weights, dtype=torch.float32)
+    assert torch.equal(ConnectomeConv(graph, 2, 2, init="weights").edge_weight(), expected)
+    scaled = ConnectomeConv(graph, 2, 2, init="weights", gain=3.0, reduce="mean", edge_channels=True)
+    torch.testing.assert_close(scaled.edge_weight(), 3 * expected[:, None].expand(-1, 2))
+    signed = ConnectomeConv(graph, 2, 2, init="weights", signs=np.sign(graph.weights).astype(int))
+    torch.testing.assert_close(signed.edge_weight(), expected)
+    core = RecurrentCore(graph, 2, init="weights", steps=4, outputs=["D"])
+    share = core.conv.edge_weight() / expected
+    torch.testing.assert_close(share, share[:1].expand(len(share)))  # calibration is one factor for all
+
+
+def test_weights_and_signs_that_the_graph_does_not_have_are_refused(small):
+    with pytest.raises(
+        ValueError, match=r"init must be fan-in or counts on a graph without weights, .*give the connec"
+    ):
+        ConnectomeConv(small, 2, 2, init="weights")
+    with pytest.raises(
+        ValueError, match="signs must be those of connectome.weights, got . weights of the opposite sign"
+    ):
+        ConnectomeConv(weighted(small), 2, 2, init="weights", signs=np.ones(small.num_edges, dtype=int))
+    bare = replace(small, transmitters=np.full(5, ""))
+    with pytest.raises(ValueError, match="signs must be None or an array on a graph without transmitters"):
+        ConnectomeConv(bare, 2, 2, signs="transmitter")
+
+
+@pytest.mark.parametrize("build", [torch.tensor, lambda edges: Data(edge_index=torch.tensor(edges))])
+def test_a_layer_needs_a_connectome(small, build):
+    message = r"connectome must be a Connectome, got a (Tensor|Data); build one: Connectome.from_edges\("
+    with pytest.raises(ValueError, match=message):
+        ConnectomeConv(build(small.edge_index), 2, 2)

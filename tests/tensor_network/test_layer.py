@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.nn.tensor_network import TensorNetwork, reference_forward
+from elegans_gnn.nn.tensor_network import TensorNetwork, layer, reference_forward
 from elegans_gnn.nn.tensor_network.readout import READOUTS
 from elegans_gnn.ops import resolve_backend
 from elegans_gnn.ops.visits import VISITS
@@ -117,10 +117,17 @@ def test_refused_inputs() -> None:
         TensorNetwork(small(), 4, recurrence="last")(torch.randn(2, 4))
 
 
-def test_silent_synapses_are_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.fixture
+def _nothing_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layer, "_reported", set())
+
+
+@pytest.mark.usefixtures("_nothing_reported")
+def test_silent_synapses_are_reported_once_per_graph(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         network = TensorNetwork(golden_graph(), 4)
         network(torch.randn(2, 4))
+        TensorNetwork(golden_graph(), 8, recurrence="last")
         TensorNetwork(make_graph("SIM", [(0, 1), (1, 2)]), 4)
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 1
@@ -129,6 +136,7 @@ def test_silent_synapses_are_reported_once(caplog: pytest.LogCaptureFixture) -> 
     assert "silent=26" in repr(network)
 
 
+@pytest.mark.usefixtures("_nothing_reported")
 def test_the_report_is_seen_without_any_logging_set_up(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -138,6 +146,7 @@ def test_the_report_is_seen_without_any_logging_set_up(
     assert len(lines) == 1
     assert lines[0].startswith("26 synapses never fire")
     logging.getLogger("elegans_gnn").setLevel("ERROR")
+    layer._reported.clear()
     try:
         TensorNetwork(golden_graph(), 4)
     finally:

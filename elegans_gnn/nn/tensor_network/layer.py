@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.nn._edge_weights import wiring_hash
 from elegans_gnn.nn.tensor_network.plan import make_plan
 from elegans_gnn.nn.tensor_network.readout import Readout
 from elegans_gnn.nn.tensor_network.reference import reference_outputs
@@ -149,7 +150,7 @@ class TensorNetwork(nn.Module):
             for plan in plans
         )
         self.outputs = plans[0].outputs[np.isin(plans[0].outputs, self.schedule.outputs)]
-        _report_silent(self.schedule)
+        _report_silent(self.connectome, self.schedule)
 
     def _add_units(self, units: str) -> list[Plan]:
         """Plans for the items of a sequence (or the one for single inputs), and the units that they apply."""
@@ -268,10 +269,15 @@ class TensorNetwork(nn.Module):
         return f"dim={self.dim}, fuse={self.fuse}, unit_norm={self.unit_norm}, {self.schedule!r}"
 
 
-def _report_silent(schedule: Schedule) -> None:
-    """Name the synapses without effect once, by relation; Python shows logged warnings by default."""
-    if schedule.silent:
-        counts = ", ".join(f"{relation} {count}" for relation, count in schedule.silent)
+_reported: set[tuple[bytes, str]] = set()  # wirings and what was said about them
+
+
+def _report_silent(connectome: Connectome, schedule: Schedule) -> None:
+    """Name the synapses without effect, by relation, once per graph and process."""
+    counts = ", ".join(f"{relation} {count}" for relation, count in schedule.silent)
+    report = (wiring_hash(connectome).numpy().tobytes(), counts)
+    if counts and report not in _reported:
+        _reported.add(report)
         _log.warning(
             "%d synapses never fire, because their source has no state when they are visited: %s (see order= and "
             "schedule.summary(); logging.getLogger('elegans_gnn').setLevel('ERROR') hides this)",
