@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SOURCE := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
-.PHONY: demo demo-smoke test test-hard test-scatter lint types examples bench clean help
+.PHONY: demo demo-smoke test test-hard test-scatter test-study lint types examples bench clean help
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -42,6 +42,9 @@ test-scatter: $(VENV)/dev ## the torch_scatter backend (builds the extra `scatte
 	$(PIP) setuptools wheel
 	$(PIP) --no-build-isolation torch-scatter
 	$(BIN)/python -m pytest -m scatter
+
+test-study: $(VENV)/dev ## comparisons on a Ray cluster of two nodes on this machine
+	$(BIN)/python -m pytest -m study
 
 lint: $(VENV)/dev ## ruff
 	$(BIN)/ruff check .
