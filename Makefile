@@ -23,7 +23,7 @@ $(VENV)/demo: $(VENV)/python $(SOURCE)
 
 $(VENV)/dev: $(VENV)/python $(SOURCE)
 	@echo "installing elegans_gnn with what its tests need (a few minutes, once) ..."
-	$(PIP) --editable ".[train,viz,graphs,backbones,onnx,dev]"
+	$(PIP) --editable ".[train,viz,graphs,backbones,onnx,study,tables,dev]"
 	@touch $@ $(VENV)/demo
 
 demo: $(VENV)/demo ## train the connectome autoencoder on real digits

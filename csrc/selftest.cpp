@@ -34,6 +34,7 @@ int main(int count, char **arguments) {
     if (elegans_abi() != ELEGANS_GNN_ABI) fail("elegans_abi() is %d, the header says %d", elegans_abi(), ELEGANS_GNN_ABI);
     const bool brief = !std::strcmp(mode, "brief");
     test_aggregation(brief);
+    test_synaptic(brief);
     test_visits(brief);
     std::printf("%lld cases, %lld failures\n", static_cast<long long>(cases), static_cast<long long>(failures));
     return failures != 0;

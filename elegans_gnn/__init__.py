@@ -29,7 +29,7 @@ _HOME = {
 __getattr__, __dir__ = lazy_names(
     __name__,
     _HOME,
-    ("connectome", "datasets", "errors", "graphs", "models", "nn", "ops", "sparse", "training", "viz"),
+    ("connectome", "datasets", "errors", "graphs", "models", "nn", "ops", "sparse", "study", "training", "viz"),
 )
 
 __all__ = [

@@ -6,10 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from elegans_gnn._paths import __version__
 from elegans_gnn.commands import connectome, evaluate, models, predict, train
+from elegans_gnn.commands._table import one_line_error
 from elegans_gnn.errors import ConnectomeFormatError, DataUnavailableError, InvalidArgumentError, MissingExtraError
 
 # Anything else is a defect of ours and shows its traceback.
@@ -19,10 +20,19 @@ EXIT_INTERRUPTED = 130
 
 
 class _Parser(argparse.ArgumentParser):
-    """Takes options as they are spelt: `--out` is not short for `--outputs`."""
+    """Options are spelt out (`--out` is not short for `--outputs`), and a wrong one costs one line."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, **settings)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, rest = super().parse_known_args(args, namespace)
+        if rest and self._subparsers is None:  # refused here, the error names the command and knows its options
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return found, rest
+
+    def error(self, message: str) -> NoReturn:
+        one_line_error(self, message)
 
 
 def build_parser() -> argparse.ArgumentParser:

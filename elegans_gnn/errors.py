@@ -26,7 +26,14 @@ EXTRA_OF_MODULE = {
     "onnxscript": "onnx",
     "onnxruntime": "onnx",
     "timm": "backbones",
+    "pandas": "tables",
+    "pyarrow": "tables",
+    "ray": "study",
+    "statsmodels": "study",
 }
+
+
+_LISTED = 40  # names in a message
 
 
 class InvalidArgumentError(ValueError):
@@ -75,7 +82,8 @@ def unknown_name(argument: str, got: str, known: Iterable[str]) -> InvalidArgume
     by_lower = {name.lower(): name for name in names}
     nearest = difflib.get_close_matches(str(got).lower(), by_lower, n=1, cutoff=0.4)
     remedy = f"did you mean {by_lower[nearest[0]]!r}?" if nearest else "choose one of the list"
-    return invalid(argument, f"one of {', '.join(names)}", repr(got), remedy)
+    listed = ", ".join(names[:_LISTED]) + (f", ... ({len(names)} names)" if len(names) > _LISTED else "")
+    return invalid(argument, f"one of {listed}", repr(got), remedy)
 
 
 def require(module: str) -> ModuleType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -114,12 +115,25 @@ def test_smoke_run_from_end_to_end(
     assert load_autoencoder(folder).connectome.num_neurons == 279
 
 
-@pytest.mark.parametrize("arguments", [[], ["train"], ["train", "mnist"], [*TRAIN, "--steps", "many"]])
-def test_what_argparse_refuses_exits_with_2_too(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+WRONG = [
+    ([], "elegans-gnn: the following arguments are required: COMMAND; see elegans-gnn --help"),
+    (["train"], "elegans-gnn train: the following arguments are required: TASK, OPTIONS; see elegans-gnn train --help"),
+    (["train", "mnist"], "elegans-gnn train: argument TASK: invalid choice: 'mnist' .*; see elegans-gnn train --help"),
+    ([*TRAIN, "--steps", "many"], "elegans-gnn train mnist-autoencoder: --steps must be of type int, got many; see .*"),
+    ([*TRAIN, "--stpes", "3"], ".*: unrecognized arguments: --stpes 3; did you mean --steps."),
+    ([*TRAIN, "--leak", "much"], ".*--leak.*'much' is not a number; see .*"),
+    (["predict", "run", "a.png", "--wite", "1"], ".*: unrecognized arguments: --wite 1; did you mean --white."),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG)
+def test_a_wrong_option_costs_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         cli.main(arguments)
     assert left.value.code == 2
-    assert "usage: elegans-gnn" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert re.fullmatch(message, printed.err.removesuffix("\n")), printed.err
 
 
 def test_a_defect_of_ours_shows_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

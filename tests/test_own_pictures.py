@@ -132,7 +132,15 @@ def test_without_channels_the_first_picture_says_them(tmp_path: Path) -> None:
     for channels, name in ((1, "grey.png"), (3, "colour.png")):
         for paths in ([tmp_path / name, rows[channels]], [rows[channels], tmp_path / name]):
             assert read_images(paths, 0, 2)[1].shape == (2, channels, 2, 2)
-    with pytest.raises(ValueError, match=r"pictures with 3 channel\(s\), got .*grey.png with 1"):
-        read_images([tmp_path / "colour.png", tmp_path / "grey.png"], 0, 2)
+    assert torch.allclose(read_images([tmp_path / "colour.png", tmp_path / "grey.png"], 0, 2)[1], torch.tensor(0.2))
     with pytest.raises(ValueError, match=r"pictures with 3 channel\(s\), got .*clear.png with 4"):
         read_images([tmp_path / "clear.png"], 0, 2)
+
+
+def test_colours_become_grey_and_grey_becomes_colour(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [9, 9, 9]]], np.uint8)).save(tmp_path / "a.png")
+    _, found = read_images([tmp_path / "a.png"], 1, 2)
+    assert torch.allclose(found[0, 0], torch.tensor([[0.299, 0.587], [0.114, 9 / 255]]), atol=1 / 255)
+    Image.fromarray(np.array([[0, 51], [102, 255]], np.uint8)).save(tmp_path / "b.png")
+    _, found = read_images([tmp_path / "b.png"], 3, 2)
+    assert torch.allclose(found[0], torch.tensor([[0.0, 0.2], [0.4, 1.0]]).expand(3, 2, 2))

@@ -13,17 +13,41 @@ from pkgutil import resolve_name
 import pytest
 
 from elegans_gnn import datasets
+from elegans_gnn.cli import main
+from elegans_gnn.commands._settings import TASKS
 from elegans_gnn.datasets import DATA, DATA_SETS, DataSet, data_set_of, load_images, may_overlap
 from elegans_gnn.errors import DataUnavailableError
+from elegans_gnn.graphs import RANDOM_MODELS
+from elegans_gnn.models import CORES, MODELS, options_of
+from elegans_gnn.ops.codes import REDUCES
+from elegans_gnn.training.model_options import setting_name
+from elegans_gnn.training.settings import declared
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
+NULL_MODELS = ROOT / "docs" / "null-models.md"
+KERNELS = ROOT / "docs" / "kernels.md"
 
 # Every table of the package -> the documents that must name all its rows.
 TABLES: Mapping[str, tuple[Iterable[str], tuple[Path, ...]]] = {
     "data sets": (DATA, (README, ARCHITECTURE)),
+    "autoencoders": (MODELS["autoencoder"], (ARCHITECTURE,)),
+    "classifiers": (MODELS["classifier"], (ARCHITECTURE,)),
+    "cores": (CORES, (ARCHITECTURE,)),
+    "null models": (RANDOM_MODELS, (NULL_MODELS,)),
+    "reduces": (REDUCES, (KERNELS,)),
 }
+
+
+def missing(names: Iterable[str], text: str) -> list[str]:
+    """The names that a text does not have as whole words: `mnist5k` does not name `mnist`."""
+    return [name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}(?!\w)", text)]
+
+
+def code(text: str) -> str:
+    """The names that a document marks as code: `random` is a core, "random" a word."""
+    return " ".join(re.findall(r"`\"?([\w-]+)\"?`", text))
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -31,8 +55,38 @@ def test_every_row_of_a_table_is_named_in_the_documents(table: str) -> None:
     names, documents = TABLES[table]
     for document in documents:
         text = document.read_text(encoding="utf-8")
-        missing = [name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}(?!\w)", text)]
-        assert missing == [], document.name
+        assert missing(names, text if table == "data sets" else code(text)) == [], document.name
+
+
+def test_a_name_counts_as_a_whole_word_and_in_a_table_of_words_as_code() -> None:
+    assert missing(["mnist", "cifar10"], "mnist5k, fashion-mnist, cifar100, cifar10-classifier") == ["mnist"]
+    assert missing(["random", "none"], code("a random graph, `none` and `random_connectome`")) == ["random"]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_help_of_a_task_offers_every_name_and_option(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "10000")  # so that no name is broken at its dash
+    with pytest.raises(SystemExit):
+        main(["train", name, "--help"])
+    entries = re.split(r"^  --", capsys.readouterr().out, flags=re.MULTILINE)[1:]
+    shown = {entry.split()[0].rstrip(","): entry.partition("\n\n")[0] for entry in entries}
+    task, data = TASKS[name].config.task, DATA[TASKS[name].data]
+    assert missing(MODELS[task], shown["model"]) == []
+    assert missing(CORES, shown["core"]) == []
+    assert missing(("original", *RANDOM_MODELS), shown["graph"]) == []
+    if TASKS[name].chooses_data:
+        assert missing([row.name for row in DATA.values() if row.family == data.family], shown["data"]) == []
+    for build in MODELS[task].values():
+        for core in CORES if "core" in build.options() else ("message-passing",):
+            taken = (setting_name(option, declared(task)) for option in options_of(build, core).keys() - {"core"})
+            assert {option.replace("_", "-") for option in taken} <= shown.keys()
+
+
+def test_every_data_set_belongs_to_a_task() -> None:
+    chosen = {DATA[task.data].family for task in TASKS.values() if task.chooses_data}
+    assert {name for name, row in DATA.items() if row.family not in chosen} <= {task.data for task in TASKS.values()}
 
 
 @pytest.mark.parametrize("row", DATA.values(), ids=DATA)
@@ -55,8 +109,10 @@ def test_every_data_set_loads_as_its_row_says(row: DataSet, tmp_path: Path, offl
 @pytest.mark.parametrize("row", DATA.values(), ids=DATA)
 def test_a_row_is_plain_and_points_to_a_reader_here(row: DataSet) -> None:
     assert row.reader.startswith("elegans_gnn.datasets._")
-    parameters = inspect.signature(resolve_name(row.reader)).parameters
-    assert [name.lstrip("_") for name in parameters] == ["data_dir", "fold"]
+    given, *others = [*inspect.signature(resolve_name(row.reader)).parameters.values(), None]
+    wanted = "data_dir" if row.downloads else "fold" if row.folds else None
+    assert (given.name if given else None) == wanted
+    assert all(parameter.default is not parameter.empty for parameter in others if parameter)
     assert row.help
     assert "\n" not in row.help
     assert not row.help.endswith(".")

@@ -7,15 +7,14 @@ cores come from the models' classes. Here they only get dashes.
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from elegans_gnn._text import read_yaml
+from elegans_gnn.commands._table import one_line_error
 from elegans_gnn.datasets import DATA
 from elegans_gnn.errors import invalid, require, unknown_name
 from elegans_gnn.training.config import CONFIGS, TrainingConfig
@@ -143,7 +142,9 @@ class SettingsParser:
                     limits = f", {range_of(item)}" if range_of(item) else ""
                     about = f"{item.metadata['help']}{listed}{limits} (default: {usual[item.name]})"
                     _add(titled, item.name, type_of(item.name), about)
-        titled = self.parser.add_argument_group("options of the model and its core", "each with what takes it")
+        titled = self.parser.add_argument_group(
+            "options of the model and its core", "in brackets: the models and cores that take it"
+        )
         for name, (option, takers) in self.options.items():
             about = f"{option.help} [{', '.join(takers)}] (default: {_shown(option.default)})"
             _add(titled, name, _type_of_option(option), about)
@@ -151,7 +152,7 @@ class SettingsParser:
     def parse(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
         """The options that say where a run goes, and the settings that were given."""
         found = dict(vars(self.parser.parse_args(list(arguments))))
-        names = [name for name in (*self.settings, *self.options) if name in found]
+        names = [name for name in (*self.settings, *self.options, *OLD_NAMES) if name in found]
         return argparse.Namespace(**{k: v for k, v in found.items() if k not in names}), {k: found[k] for k in names}
 
     def read(self, path: Path) -> dict[str, Any]:
@@ -182,6 +183,7 @@ class SettingsParser:
         add("--config", type=Path, default=None, metavar="FILE", help="a YAML file with settings, such as steps: 2000")
         add("--smoke", action="store_true", help="the preset cut to a few small steps, to see that all works")
         add("--no-progress", action="store_true", help="no progress bar")
+        add("--keep", type=_number, default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # former name of --leak
 
 
 def _names_to_choose(task: Task) -> dict[str, tuple[str, ...]]:
@@ -201,16 +203,10 @@ def _new_parser(program: str, description: str, epilog: str) -> Any:
         """One line for a mistake, with the nearest option."""
 
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-            unknown = re.match(r"unrecognized arguments: (--[^\s=]+)", message)
-            if unknown:
-                known = [option for action in self._actions for option in action.option_strings]
-                nearest = difflib.get_close_matches(unknown[1], known, n=1)
-                message += f"; did you mean {nearest[0]}?" if nearest else f"; see {self.prog} --help"
             typed = re.match(_WRONG_TYPE, message, re.DOTALL)
             if typed:
                 message = f"--{typed[1].replace('_', '-')} must be of type {typed[2]}, got {typed[3].strip()}"
-            sys.stderr.write(f"{self.format_usage()}{self.prog}: error: {message}\n")
-            raise SystemExit(2)
+            one_line_error(self, " ".join(message.split()))
 
     return Parser(
         prog=program,
@@ -243,7 +239,7 @@ def _number(text: str) -> float:
 def _options_of_all_models(task: str) -> dict[str, tuple[Option, list[str]]]:
     """Every option that a model of the task or one of its cores takes, and the names of those that do."""
     from elegans_gnn.models import CORES, MODELS, core_options
-    from elegans_gnn.training.model_options import options_of_choice, uses_connectome
+    from elegans_gnn.training.model_options import known_options, uses_connectome
 
     choices = [Model(model=name) for name in MODELS[task]]
     choices += [Model(backbone="backbone")] if task == "classifier" else []
@@ -251,8 +247,7 @@ def _options_of_all_models(task: str) -> dict[str, tuple[Option, list[str]]]:
     for choice in choices:
         for core in CORES if uses_connectome(task, choice) else ("",):
             of_core = core_options(core) if core else ()
-            taken = options_of_choice(task, replace(choice, core=core or choice.core), declared(task))
-            for name, option in taken.items():
+            for name, option in known_options(task, replace(choice, core=core or choice.core)).items():
                 taker = core if option.name in of_core else choice.backbone or choice.model
                 takers = found.setdefault(name, (option, []))[1]
                 takers += [] if taker in takers else [taker]
@@ -260,6 +255,8 @@ def _options_of_all_models(task: str) -> dict[str, tuple[Option, list[str]]]:
 
 
 def _type_of_option(option: Option) -> Any:
+    if option.many:
+        return lambda text: text.split(",") if "," in text else text
     if option.optional and option.type is not str:
 
         def value(text: str) -> Any:

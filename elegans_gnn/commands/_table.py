@@ -1,11 +1,14 @@
-"""What the commands print: a table for people, or JSON for programs."""
+"""What the commands print: a table for people, JSON for programs, one line after a wrong option."""
 
 from __future__ import annotations
 
+import argparse
+import difflib
 import json
+import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 _PIPE_WIDTH = 160
 
@@ -46,3 +49,12 @@ def print_table(
         # As Text, so that Rich does not read the brackets of a neuron's name as markup.
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
+
+
+def one_line_error(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    """End after a wrong option with one line: the mistake, and the nearest option or where to look."""
+    unknown = re.match(r"unrecognized arguments: (--[^\s=]+)", message)
+    known = [option for action in parser._actions for option in action.option_strings]
+    nearest = difflib.get_close_matches(unknown[1], known, n=1) if unknown else []
+    remedy = f"did you mean {nearest[0]}?" if nearest else f"see {parser.prog} --help"
+    parser.exit(2, f"{parser.prog}: {message}; {remedy}\n")

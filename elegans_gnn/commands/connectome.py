@@ -14,7 +14,9 @@ from elegans_gnn.errors import invalid
 if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome
 
-_NAME_HELP = "a bundled connectome, see `elegans-gnn connectome list`, or a path: .graphml, .csv, a folder of two CSV"
+_NAME_HELP = (
+    "a bundled connectome, see `connectome list`, or a path: .graphml, .csv, .parquet, .json, a folder of two CSV"
+)
 _FILE_HELP = "a .graphml or .xml file, or a folder for neurons.csv and synapses.csv"
 
 
@@ -51,7 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     random.add_argument("--like", metavar="NAME", required=True, help=_NAME_HELP)
     random.add_argument("--seed", type=int, required=True, help="the same seed gives the same graph everywhere")
     random.add_argument("--p", type=float, help="rewiring probability (watts-strogatz, rewired)")
-    random.add_argument("--swaps", type=float, help="swaps tried per link (degree-preserving models)")
+    random.add_argument("--swaps", type=float, help="swaps tried per link (models that swap links)")
     random.add_argument("--out", metavar="FILE", type=Path, help="write the graph: " + _FILE_HELP)
     _add_file_options(random)
     random.set_defaults(run=run_random)
@@ -150,11 +152,11 @@ def run_random(options: argparse.Namespace) -> int:
 
 def _open(name: str, options: argparse.Namespace) -> Connectome:
     """A connectome by its name, or from a path, with the options of the command."""
-    from elegans_gnn.connectome import open_connectome
+    from elegans_gnn.connectome import load_connectome
 
     limit = {} if options.max_bytes is None else {"max_bytes": options.max_bytes}
     chosen = {"include_unwired": options.include_unwired, "layers": options.layers}
-    return open_connectome(name, argument="NAME", **chosen, **limit)
+    return load_connectome(name, argument="NAME", **chosen, **limit)
 
 
 def _write(graph: Connectome, path: Path, options: argparse.Namespace) -> None:

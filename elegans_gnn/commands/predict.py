@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,13 +28,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "predict",
         help="a trained model's answers to your own pictures",
         description="Name the class of each picture (classifiers), or redraw each from its code (autoencoders).\n\n"
-        "IMAGES are PNG files of the size the model was trained on, with 8 bits a channel (grey: or 16), or CSV files\n"
-        "(.tsv: with tabs) with one picture a row, its pixels line by line as numbers from 0 to white. White is the\n"
+        "IMAGES are pictures (PNG and others) of the size the model was trained on, with 8 bits a channel (grey: or\n"
+        "16), a folder of pictures, - for one picture from standard input, or CSV files (.tsv: with tabs) with one\n"
+        "picture a row, its pixels line by line as numbers from 0 to white. Colours become grey for a model of grey\n"
+        "images, and grey becomes colour. White is the\n"
         "number that --white gives; without it, white is 1 in a file without larger numbers and 255 in a file with\n"
         "numbers above 16; a file in between is refused. Digits are light on dark, as in the training images. Nothing\n"
         "that exists is overwritten.",
         epilog="examples:\n"
         "  elegans-gnn predict runs/mnist-classifier-001 one.png two.png           # a table on the screen\n"
+        "  elegans-gnn predict runs/mnist-classifier-001 folder/                   # all pictures in a folder\n"
+        "  elegans-gnn predict runs/mnist-classifier-001 - < one.png\n"
         "  elegans-gnn predict runs/mnist-classifier-001 many.csv --out classes.csv\n"
         "  elegans-gnn predict runs/digits-classifier-001 digits.csv --white 16    # scikit-learn's digits, 0 to 16\n"
         "  elegans-gnn predict runs/cifar10-classifier-001/model one.png --image-size 32   # trained on a backbone\n"
@@ -42,12 +48,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add = parser.add_argument
     add("path", metavar="RUN", type=Path, help=RUN_HELP)
-    add("images", metavar="IMAGES", type=Path, nargs="+", help="PNG or CSV files")
+    add("images", metavar="IMAGES", type=Path, nargs="+", help="pictures, folders, CSV files, or -")
     add(
         "--out",
         metavar="PATH",
         type=Path,
-        help="new: a CSV file (classifiers), a folder or for one picture a PNG file (autoencoders)",
+        help="new: a CSV file (classifiers), a folder or for one picture a PNG file (autoencoders; default: redrawn)",
     )
     add("--white", metavar="NUMBER", type=float, help="what white is in the CSV files: 255, 16 or 1, for example")
     add(
@@ -71,13 +77,45 @@ def run(options: argparse.Namespace) -> int:
     if opened.task == "classifier" and out is not None and out.suffix.lower() != ".csv":
         raise invalid("--out", "a CSV file for the classes", out, f"pass --out {out.with_suffix('.csv')}")
     size = _size_of(opened, options)
-    names, pixels = read_images(options.images, _channels_of(opened), size, options.white)
+    with _files(options.images) as files:
+        names, pixels = read_images(files, _channels_of(opened), size, options.white)
     if opened.task == "classifier":
         return _classes(opened, names, pixels, out)
     if out is None:
-        raise invalid("--out", "a new folder for the pictures an autoencoder draws", "none", "pass --out redrawn")
+        out = _free_place("redrawn", ".png" if len(names) == 1 else "")
     _check_pictures(out, len(names))
     return _redrawn(opened, names, pixels, out)
+
+
+@contextmanager
+def _files(images: list[Path]) -> Iterator[list[Path]]:
+    """The files behind the arguments: those of folders in the order of their names, and standard input as one file."""
+    from elegans_gnn.datasets import PICTURE_ENDINGS
+
+    with tempfile.TemporaryDirectory() as aside:
+        files: list[Path] = []
+        for path in images:
+            if path.is_dir():
+                inside = sorted(item for item in path.iterdir() if item.suffix.lower() in PICTURE_ENDINGS)
+                if not inside:
+                    endings = ", ".join(PICTURE_ENDINGS)
+                    raise invalid("IMAGES", f"a folder with pictures ({endings})", path, "give the files themselves")
+                files += inside
+            elif str(path) == "-":
+                files.append(Path(aside) / "stdin")
+                files[-1].write_bytes(sys.stdin.buffer.read())
+            else:
+                files.append(path)
+        yield files
+
+
+def _free_place(stem: str, suffix: str) -> Path:
+    """The first of stem, stem-2, stem-3, ... that does not exist in the current folder."""
+    place, number = Path(stem + suffix), 1
+    while os.path.lexists(place):
+        number += 1
+        place = Path(f"{stem}-{number}{suffix}")
+    return place
 
 
 def _size_of(opened: Run, options: argparse.Namespace) -> int:

@@ -101,7 +101,7 @@ def _new_folder(place: argparse.Namespace, task: str, config: TrainingConfig) ->
 def _config_of(folder: Path, name: str) -> TrainingConfig:
     """The configuration an interrupted run of this task was started with."""
     path = folder / CONFIG
-    remedy = "start the run anew without --resume"
+    remedy = "start a new run without --resume"
     if not path.is_file() or not (folder / LAST).is_file():
         raise invalid("--resume", f"the folder of a run, with {CONFIG} and {LAST}", folder, remedy)
     readable = f"the folder of a run with a readable {CONFIG}"

@@ -1,12 +1,10 @@
 """Connectomes: the table of neurons and synapses, where to get one, and how to bring one in and out."""
 
-from elegans_gnn.connectome._convert import from_igraph, from_networkx, from_pyg, from_scipy
 from elegans_gnn.connectome._core import Connectome
 from elegans_gnn.connectome._csv import write_csv
 from elegans_gnn.connectome._diff import ConnectomeDiff, LabelSlip, diff
 from elegans_gnn.connectome._graphml import write_graphml
-from elegans_gnn.connectome._igraph import to_igraph
-from elegans_gnn.connectome._networkx import to_networkx
+from elegans_gnn.connectome._graphs import to_igraph, to_networkx
 from elegans_gnn.connectome._open import (
     dataset_table,
     layer_table,
@@ -24,6 +22,9 @@ from elegans_gnn.connectome._scipy import to_scipy, to_scipy_by_kind
 from elegans_gnn.connectome._select import Neurons, select_neurons
 from elegans_gnn.connectome._values import ROLES, natural_key, plain_name
 
+from_igraph, from_networkx, from_pandas = Connectome.from_igraph, Connectome.from_networkx, Connectome.from_pandas
+from_pyg, from_scipy = Connectome.from_pyg, Connectome.from_scipy
+
 __all__ = [
     "ROLES",
     "Connectome",
@@ -34,6 +35,7 @@ __all__ = [
     "diff",
     "from_igraph",
     "from_networkx",
+    "from_pandas",
     "from_pyg",
     "from_scipy",
     "layer_table",

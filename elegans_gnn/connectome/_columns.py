@@ -34,6 +34,10 @@ from elegans_gnn.errors import invalid, unknown_name
 _FILLED_LATER: Any = None
 
 
+Check = Callable[[str, ArrayLike, int], NDArray[Any]]
+Parse = Callable[[Any], Any]
+
+
 @dataclass(frozen=True)
 class Column:
     """The names of one column and the values it can hold.
@@ -44,34 +48,35 @@ class Column:
         parse: reads one value of a file or a graph; a ValueError says what is wrong.
         default: for rows without a value. None: either all rows have a value or none has.
         pyg: its name in PyG data.
+        also: further names that tables and graphs of others have for it.
         field: its name in :class:`Columns`.
     """
 
     attribute: str
-    check: Callable[[str, ArrayLike, int], NDArray[Any]]
-    parse: Callable[[Any], Any]
+    check: Check
+    parse: Parse
     default: str | None
     pyg: str
+    also: tuple[str, ...] = ()
     field: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.attribute} (or {', '.join(self.also)})" if self.also else self.attribute
 
 
 def _neuron(
     attribute: str,
-    check: Callable[[str, ArrayLike, int], NDArray[Any]] = text_column,
-    parse: Callable[[Any], Any] = str,
+    check: Check = text_column,
+    parse: Parse = str,
     default: str | None = "",
+    *also: str,
     pyg: str = "",
 ) -> dict[str, Column]:
-    return {"neuron": Column(attribute, check, parse, default, pyg or attribute)}
+    return {"neuron": Column(attribute, check, parse, default, pyg or attribute, also)}
 
 
-def _entry(
-    attribute: str,
-    check: Callable[[str, ArrayLike, int], NDArray[Any]],
-    parse: Callable[[Any], Any],
-    default: str | None = None,
-) -> dict[str, Column]:
-    return {"entry": Column(attribute, check, parse, default, f"edge_{attribute}")}
+def _entry(attribute: str, check: Check, parse: Parse, *also: str, default: str | None = None) -> dict[str, Column]:
+    return {"entry": Column(attribute, check, parse, default, f"edge_{attribute}", also)}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,12 +88,16 @@ class Columns:
     """
 
     name: str
-    names: NDArray[np.str_] = field(metadata=_neuron("name", name_column, parse_name, None, pyg="names"))
+    names: NDArray[np.str_] = field(
+        metadata=_neuron("name", name_column, parse_name, None, "neuron", "cell", pyg="names")
+    )
     roles: NDArray[np.str_] = field(metadata=_neuron("role", role_column, parse_role, "unknown"))
-    pre: NDArray[np.int64] = field(metadata=_entry("pre", integer_column, str))
-    post: NDArray[np.int64] = field(metadata=_entry("post", integer_column, str))
-    kinds: NDArray[np.str_] = field(metadata=_entry("kind", kind_column, str, ""))
-    counts: NDArray[np.int64] = field(metadata=_entry("count", count_column, parse_count))
+    pre: NDArray[np.int64] = field(metadata=_entry("pre", integer_column, str, "source", "from", "pre_id"))
+    post: NDArray[np.int64] = field(metadata=_entry("post", integer_column, str, "target", "to", "post_id"))
+    kinds: NDArray[np.str_] = field(metadata=_entry("kind", kind_column, str, "type", default=""))
+    counts: NDArray[np.int64] = field(
+        metadata=_entry("count", count_column, parse_count, "synapses", "n", "number_of_synapses")
+    )
     weights: NDArray[np.float64] | None = field(default=None, metadata=_entry("weight", float_column, parse_weight))
     classes: NDArray[np.str_] = field(default=_FILLED_LATER, metadata=_neuron("class", pyg="neuron_class"))
     sides: NDArray[np.str_] = field(default=_FILLED_LATER, metadata=_neuron("side"))
@@ -230,6 +239,18 @@ def summed(entries: Mapping[str, NDArray[Any] | None]) -> dict[str, Any]:
             total[key] = np.zeros_like(total[key])
             np.add.at(total[key], group, ordered[key])
     return total
+
+
+def both_ways(entries: Mapping[str, NDArray[Any] | None]) -> dict[str, Any]:
+    """The entries, and the other direction of each gap junction if every one is given once."""
+    pre, post, kinds = _keys(entries)
+    once = np.flatnonzero((kinds == GAP) & (pre != post))
+    base = 1 + max(pre.max(initial=0), post.max(initial=0))
+    if not len(once) or np.isin(pre[once] * base + post[once], post[once] * base + pre[once]).any():
+        return dict(entries)
+    rows = np.concatenate([np.arange(len(pre)), once])
+    ends = {"pre": np.concatenate([pre, post[once]]), "post": np.concatenate([post, pre[once]])}
+    return take(entries, rows) | ends
 
 
 def _keys(entries: Mapping[str, Any]) -> tuple[Any, Any, Any]:

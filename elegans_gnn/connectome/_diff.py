@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elegans_gnn.connectome._columns import NEURON_COLUMNS, Columns, Graph
-from elegans_gnn.connectome._slip import entry_keys, find_slip, undo
+from elegans_gnn.connectome._slip import find_slip, undo
 from elegans_gnn.connectome._values import plain_name
 
 # Neurons are matched by name; roles and the visiting order have a report of their own.
@@ -78,16 +78,8 @@ class ConnectomeDiff(Generic[Graph]):
     @property
     def identical(self) -> bool:
         """Whether nothing differs."""
-        return not (
-            any(self.neurons_only)
-            or self.roles
-            or self.annotations
-            or self.order_differs
-            or self.visit_order_differs
-            or any(self.edges_only)
-            or self.counts
-            or self.weights
-        )
+        lists = (*self.neurons_only, *self.edges_only, self.roles, self.annotations, self.counts, self.weights)
+        return not (any(lists) or self.order_differs or self.visit_order_differs)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, for JSON."""
@@ -151,15 +143,22 @@ def _compare(a: Graph, b: Graph, *, look_for_slip: bool) -> ConnectomeDiff[Graph
     kinds = np.unique(np.concatenate([a.kinds, b.kinds]))
     base = a.num_neurons + b.num_neurons + len(kinds) + 1
     code_a, code_b = np.searchsorted(kinds, a.kinds), np.searchsorted(kinds, b.kinds)
-    keys_a = entry_keys(place[a.pre], place[a.post], code_a, base)
-    keys_b = entry_keys(b.pre, b.post, code_b, base)
+    # One integer per entry: the base exceeds every index and code.
+    keys_a = (place[a.pre] * base + place[a.post]) * base + code_a
+    keys_b = (b.pre * base + b.post) * base + code_b
     _, common_a, common_b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
     in_order = np.argsort(common_a)
     common_a, common_b = common_a[in_order], common_b[in_order]
     only_a, only_b = _without(a.num_edges, common_a), _without(b.num_edges, common_b)
     slip = None
+
+    def present(pre: NDArray[np.int64], post: NDArray[np.int64]) -> NDArray[np.bool_]:
+        wanted = (pre * base + post) * base + code_a
+        at_or_after = np.append(keys_b, -1)[np.searchsorted(keys_b, wanted)]
+        return (at_or_after == wanted) & (pre >= 0) & (post >= 0)
+
     if look_for_slip and len(only_a):
-        found = find_slip(a, to_b, code_a, np.sort(keys_b), base)
+        found = find_slip(a, to_b, present)
         slip = None if found is None else _describe(a, b, len(common_a), *found)
     return ConnectomeDiff(
         names=(a.name, b.name),

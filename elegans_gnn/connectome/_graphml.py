@@ -26,21 +26,13 @@ _GRAPHML_TYPE = {int: "long", float: "double", str: "string"}
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
-def read_columns(
-    path: Path,
-    *,
-    name: str | None = None,
-    attributes: Mapping[str, str | None] | None = None,
-    kind: str | None = None,
-    parallel: str = "refuse",
-    max_bytes: int = MAX_BYTES,
-) -> dict[str, Any]:
+def read_columns(path: Path, *, name: str | None = None, max_bytes: int = MAX_BYTES, **options: Any) -> dict[str, Any]:
     """The arguments of :meth:`Connectome.from_edges`; arguments and errors as in :func:`read_graphml`."""
     from elegans_gnn.connectome._graphml_parser import parse_graphml
 
-    table = parse_graphml(path, max_bytes, wanted=[theirs for theirs in (attributes or {}).values() if theirs])
+    table = parse_graphml(path, max_bytes, wanted=filter(None, (options.get("attributes") or {}).values()))
     title = name if name is not None else table.title or title_of(path)
-    return _attributes.read_columns(table, name=title, attributes=attributes, kind=kind, parallel=parallel)
+    return _attributes.read_columns(table, name=title, **options)
 
 
 def write_graphml(connectome: Columns, path: str | os.PathLike[str], *, style: str = "plain") -> None:

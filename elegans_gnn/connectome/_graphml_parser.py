@@ -14,13 +14,16 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.expatreader import DefusedExpatParser
 
 from elegans_gnn.connectome._attributes import ASSIGNABLE, NAME_ATTRIBUTES, AttributeTable
+from elegans_gnn.connectome._columns import ENTRY_COLUMNS
 from elegans_gnn.connectome._elegans_ai import EDGE_ATTRIBUTES, EXACT, NODE_ATTRIBUTES
 from elegans_gnn.connectome._files import checked_head
+from elegans_gnn.connectome._headers import plain
 from elegans_gnn.errors import ConnectomeFormatError
 
 _CHUNK = 1 << 16
 _MAX_DEPTH = 64
-_KNOWN = frozenset((*ASSIGNABLE, *NAME_ATTRIBUTES, *NODE_ATTRIBUTES, *EDGE_ATTRIBUTES, "source"))
+_ALSO = (name for column in ENTRY_COLUMNS for name in column.also)
+_KNOWN = frozenset((*ASSIGNABLE, *NAME_ATTRIBUTES, *NODE_ATTRIBUTES, *EDGE_ATTRIBUTES, *_ALSO, "source"))
 _EXPORT = "export the graph again as GraphML"
 _DOMAINS = ("graph", "node", "edge")
 
@@ -199,7 +202,7 @@ class _Handler(ContentHandler):
 
     def _is_wanted(self, key: str) -> bool:
         attribute = self._keys[key][1]
-        return attribute in self._wanted or attribute.startswith(EXACT)
+        return attribute in self._wanted or plain(attribute) in self._wanted or attribute.startswith(EXACT)
 
     def _required(self, attrs: AttributesImpl, element: str, attribute: str) -> str:
         if attribute not in attrs:

@@ -1,26 +1,28 @@
-"""Connectomes by name or from files: the bundled ones, GraphML, two CSV tables, or a CSV edge list."""
+"""Connectomes by name or from files: the bundled ones, GraphML, CSV, Parquet and node-link JSON."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from elegans_gnn._paths import data_folder
 from elegans_gnn._text import read_json
-from elegans_gnn.connectome import _csv, _graphml
+from elegans_gnn.connectome import _csv, _frames, _graphml, _graphs
 from elegans_gnn.connectome._columns import entry_columns, in_order, take
 from elegans_gnn.connectome._core import Connectome
-from elegans_gnn.connectome._files import MAX_BYTES, title_of
+from elegans_gnn.connectome._files import MAX_BYTES, checked_head, title_of
+from elegans_gnn.connectome._headers import Options
 from elegans_gnn.errors import ConnectomeFormatError, invalid, unknown_name
 
 NEURONS, SYNAPSES = "neurons.csv", "synapses.csv"
 _XML = (".graphml", ".xml")
+_READERS = {".json": _graphs.node_link_columns, ".parquet": _frames.parquet_columns}
 
 
 def read_csv(
@@ -30,85 +32,90 @@ def read_csv(
     name: str | None = None,
     source: str = "",
     max_bytes: int = MAX_BYTES,
+    **options: Unpack[Options],
 ) -> Connectome:
     """Read a connectome from two CSV tables (UTF-8, separated by commas; the first line names the columns).
 
+    The columns and what they hold are those of :meth:`Connectome.from_pandas`.
+
     Args:
-        neurons: file with the column ``name`` and, optionally, ``class``, ``role``, ``side``, ``transmitter``,
-            ``sex`` and ``visit_rank``. The order of its rows is the order of the neuron axis. ``None``: the neurons
-            are those that the synapses name, in natural order.
-        synapses: file with the columns ``pre`` and ``post`` and, optionally, ``kind`` (default chemical), ``count``
-            (default 1; a whole number, 3 or 3.0) and ``weight``.
+        neurons: file with one row per neuron, which are in the order of the neuron axis. ``None``: the neurons are
+            those that the synapses name, in natural order.
+        synapses: file with one row per entry.
         name: title of the graph; the name of the folder if not given.
         source: paper, DOI, licence.
         max_bytes: refuse larger files before reading them.
+        attributes, kind, parallel, roles: as in :meth:`Connectome.from_pandas`.
 
     Raises:
         ConnectomeFormatError: with the file, the line and the remedy.
     """
-    columns = _csv.read_columns(neurons, synapses, max_bytes=max_bytes)
+    columns = _csv.read_columns(neurons, synapses, max_bytes=max_bytes, **options)
     title = name if name is not None else Path(synapses).resolve().parent.name
-    return _built(synapses, "correct the table", name=title, source=source, **columns)
+    return _built(synapses, "correct the table", lambda: columns | {"name": title, "source": source})
 
 
 def read_graphml(
-    path: str | os.PathLike[str],
-    *,
-    name: str | None = None,
-    attributes: Mapping[str, str | None] | None = None,
-    kind: str | None = None,
-    parallel: str = "refuse",
-    max_bytes: int = MAX_BYTES,
+    path: str | os.PathLike[str], *, name: str | None = None, max_bytes: int = MAX_BYTES, **options: Unpack[Options]
 ) -> Connectome:
     """Read a connectome from GraphML; the order of the nodes becomes the neuron axis.
 
-    The attributes show which of two conventions a file follows. *Plain*: nodes have ``name``, else ``label``, else
-    the node id is the name; ``role``, ``class``, ``side``, ``transmitter``, ``sex``, ``visit_rank``; edges have
-    ``kind``, ``count`` and ``weight``, which becomes the connectome's weights. *Elegans-AI*, the file that the authors
-    of Elegans-AI publish: nodes have ``cell_name`` (DD06 is read as DD6) and ``role`` S, M or NA (inter); edges have
-    ``synapse_type`` C or E and ``weight``, a number of synapses, which becomes the counts.
+    The attributes show which of two conventions a file follows. *Plain*: those of :meth:`Connectome.from_networkx`.
+    *Elegans-AI*, the file that the authors of Elegans-AI publish: nodes have ``cell_name`` (DD06 is read as DD6) and
+    ``role`` S, M or NA (inter); edges have ``synapse_type`` C or E and ``weight``, a number of synapses, which becomes
+    the counts.
 
     Args:
         path: the file. Entities and external references are refused; nothing is fetched.
         name: title of the result; by default the title in the file, else the file's name.
-        attributes, kind, parallel: as in :func:`from_networkx`.
         max_bytes: refuse larger files before reading them.
+        attributes, kind, parallel, roles: as in :meth:`Connectome.from_networkx`.
 
     Raises:
         ConnectomeFormatError: with the file, the line and the remedy.
     """
-    options: dict[str, Any] = {"name": name, "attributes": attributes, "kind": kind, "parallel": parallel}
-    columns = _graphml.read_columns(Path(path), max_bytes=max_bytes, **options)
-    return _built(path, "correct the graph", **columns)
+    columns = _graphml.read_columns(Path(path), name=name, max_bytes=max_bytes, **options)
+    return _built(path, "correct the graph", lambda: columns)
 
 
-def _built(path: str | os.PathLike[str], remedy: str, **columns: Any) -> Connectome:
+def _built(path: str | os.PathLike[str], remedy: str, read: Callable[[], dict[str, Any]]) -> Connectome:
     try:
-        return Connectome.from_edges(**columns)
-    except ValueError as error:  # what no single row shows: a gap junction without its other direction
+        return Connectome.from_edges(**read())
+    except ValueError as error:  # what no single row shows, such as a gap junction unlike its other direction
         raise ConnectomeFormatError(path, str(error), remedy) from error
 
 
-def read_connectome(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> Connectome:
+def read_connectome(
+    path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES, **options: Unpack[Options]
+) -> Connectome:
     """Read a connectome from a path.
 
     Args:
         path: a ``.graphml`` or ``.xml`` file (:func:`read_graphml`), a folder with ``neurons.csv`` and
-            ``synapses.csv``, or a ``.csv`` edge list with the columns ``pre`` and ``post`` (:func:`read_csv`).
+            ``synapses.csv``, a ``.csv`` (:func:`read_csv`) or ``.parquet`` table of edges (read by pandas), or the
+            ``.json`` of ``networkx.node_link_data``.
         max_bytes: refuse larger files before reading them.
+        attributes, kind, parallel, roles: as in :meth:`Connectome.from_pandas` and :meth:`Connectome.from_networkx`.
 
     Raises:
-        ConnectomeFormatError: with the file, the line and the remedy.
+        ConnectomeFormatError: with the file, and where it is known the line, and the remedy.
     """
     path = Path(path)
+    ending = path.suffix.lower()
     if path.is_dir():
-        return read_csv(path / NEURONS, path / SYNAPSES, max_bytes=max_bytes)
-    if path.suffix.lower() in _XML:
-        return read_graphml(path, max_bytes=max_bytes)
-    if path.suffix.lower() == ".csv":
-        return read_csv(None, path, name=title_of(path), max_bytes=max_bytes)
-    remedy = f"pass a {' or '.join(_XML)} file, a .csv edge list, or a folder with {NEURONS} and {SYNAPSES}"
-    raise ConnectomeFormatError(path, "neither GraphML nor CSV by its name", remedy)
+        return read_csv(path / NEURONS, path / SYNAPSES, max_bytes=max_bytes, **options)
+    if ending in _XML:
+        return read_graphml(path, max_bytes=max_bytes, **options)
+    if ending == ".csv":
+        return read_csv(None, path, name=title_of(path), max_bytes=max_bytes, **options)
+    checked_head(path, max_bytes)
+    if ending in _READERS:
+        read = partial(_READERS[ending], path, **options)
+        return _built(
+            path, "correct the file", lambda: {**(columns := read()), "name": columns["name"] or title_of(path)}
+        )
+    remedy = f"pass a {', '.join((*_XML, '.csv', *_READERS))} file, or a folder with {NEURONS} and {SYNAPSES}"
+    raise ConnectomeFormatError(path, "no known format by its name", remedy)
 
 
 def write_connectome(connectome: Connectome, path: str | os.PathLike[str], *, style: str = "plain") -> None:
@@ -161,35 +168,62 @@ def list_layers() -> tuple[str, ...]:
     return tuple(layer_table())
 
 
-def load_connectome(name: str, *, include_unwired: bool = False, layers: str | Iterable[str] = ()) -> Connectome:
-    """Load a published connectome that is bundled with the package.
+def load_connectome(
+    name: str | os.PathLike[str],
+    *,
+    include_unwired: bool = False,
+    layers: str | Iterable[str] = (),
+    max_bytes: int = MAX_BYTES,
+    argument: str = "name",
+    **options: Unpack[Options],
+) -> Connectome:
+    """Load a published connectome that is bundled with the package, or your own from a path.
 
     Args:
-        name: one of :func:`list_connectomes`, such as ``"varshney2011"``.
-        include_unwired: keep the neurons that the source lists but that have no synapse.
+        name: one of :func:`list_connectomes`, such as ``"varshney2011"``, or a path for :func:`read_connectome`:
+            anything that exists, has an ending, or is inside a folder.
+        include_unwired: keep the neurons that the source lists but that have no synapse. From a path all are kept.
         layers: extrasynaptic layers of :func:`list_layers` to add, such as ``"monoamine"``; each becomes a further
             kind. The neuron axis is the same with and without layers: the connectome's own synapses decide which
             neurons are kept, and of a layer the entries between kept neurons are added. The layers describe the adult
             hermaphrodite.
+        max_bytes: for a path: refuse larger files before reading them.
+        argument: the name of the first argument in error messages.
+        attributes, kind, parallel, roles: for a path, see :func:`read_connectome`.
 
     Returns:
-        The connectome in canonical order: neurons by natural order of their names, entries by (pre, post, kind).
+        The connectome; a bundled one in canonical order: neurons by natural order of their names, entries by
+        (pre, post, kind).
 
     Raises:
-        ValueError: the name or a layer is unknown; the message lists the names and the nearest one.
+        ValueError: neither a name nor a path (the message lists the names and the nearest one), an unknown layer, or an
+            option that has no effect on this name or path.
+        ConnectomeFormatError: the file cannot be read.
     """
-    table = dataset_table()
+    if not isinstance(name, str | os.PathLike):
+        raise invalid(argument, "a name or a path", repr(name)[:60], "such as 'varshney2011' or 'edges.csv'")
+    table, path = dataset_table(), Path(name)
     if name not in table:
-        raise unknown_name("name", str(name), table)
+        if not (path.exists() or path.suffix or len(path.parts) > 1):
+            raise unknown_name(argument, str(name), table)
+        if layers:
+            got, remedy = f"the file {path}", "add their entries to the file"
+            raise invalid("layers", "used with a bundled connectome", got, remedy)
+        return read_connectome(path, max_bytes=max_bytes, **options)
+    for option in options:
+        raise invalid(option, "used with a file", f"the bundled connectome {name}", "drop it")
     chosen = dict.fromkeys([layers] if isinstance(layers, str) else layers)
     for layer in chosen:
         if layer not in layer_table():
             raise unknown_name("layers", str(layer), layer_table())
-    folder = data_folder() / name
-    graph = read_csv(folder / "neurons.csv", folder / "synapses.csv", name=name, source=_source(table[name]))
+    folder = data_folder() / path
+    graph = read_csv(folder / NEURONS, folder / SYNAPSES, name=str(name), source=_source(table[str(name)]))
     if not include_unwired:
         graph = graph.subset(graph.wired)
     return _with_layers(graph, list(chosen)) if chosen else graph
+
+
+open_connectome = load_connectome
 
 
 def _source(entry: dict[str, Any]) -> str:
@@ -209,35 +243,3 @@ def _with_layers(graph: Connectome, layers: list[str]) -> Connectome:
     entries = {key: np.concatenate([part[key] for part in parts]) for key in ("pre", "post", "kinds", "counts")}
     source = " ".join([graph.source, *(f"{layer}: {_source(layer_table()[layer])}" for layer in layers)])
     return replace(graph, **in_order(entries), source=source)
-
-
-def open_connectome(
-    name: str,
-    *,
-    include_unwired: bool = False,
-    layers: str | Iterable[str] = (),
-    max_bytes: int = MAX_BYTES,
-    argument: str = "name",
-) -> Connectome:
-    """A connectome by its name, or from a path.
-
-    Args:
-        name: one of :func:`list_connectomes`, or a path for :func:`read_connectome`: anything that exists, has an
-            ending, or is inside a folder.
-        include_unwired, layers: for a bundled connectome, see :func:`load_connectome`. From a file all neurons are
-            read, and no layer can be added.
-        max_bytes: for a file, see :func:`read_connectome`.
-        argument: the name of this argument in error messages.
-
-    Raises:
-        ValueError: neither a name nor a path, or layers for a file.
-        ConnectomeFormatError: the file cannot be read.
-    """
-    if name in list_connectomes():
-        return load_connectome(name, include_unwired=include_unwired, layers=layers)
-    path = Path(name)
-    if not (path.exists() or path.suffix or len(path.parts) > 1):
-        raise unknown_name(argument, name, list_connectomes())
-    if layers:
-        raise invalid("layers", "used with a bundled connectome", f"the file {name}", "add their entries to the file")
-    return read_connectome(path, max_bytes=max_bytes)

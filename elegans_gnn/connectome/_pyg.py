@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elegans_gnn.connectome._columns import ENTRY_COLUMNS, NEURON_COLUMNS, Columns
-from elegans_gnn.connectome._values import ROLES
+from elegans_gnn.connectome._values import CHEMICAL, ROLES
 from elegans_gnn.errors import invalid
 
 if TYPE_CHECKING:
@@ -58,8 +58,10 @@ def to_pyg_hetero(connectome: Columns, *, dtype: torch.dtype | None = None) -> H
     return data
 
 
-def read_columns(data: Data | HeteroData, *, name: str | None = None, kind: str = "chemical") -> dict[str, Any]:
-    """The arguments of :meth:`Connectome.from_edges`; arguments and errors as in :func:`from_pyg`."""
+def read_columns(
+    data: Data | HeteroData, *, name: str | None = None, kind: str = CHEMICAL, roles: Any = None
+) -> dict[str, Any]:
+    """The arguments of :meth:`Connectome.from_edges`; arguments and errors as in :meth:`Connectome.from_pyg`."""
     from torch_geometric.data import Data, HeteroData
 
     if isinstance(data, HeteroData):
@@ -82,7 +84,9 @@ def read_columns(data: Data | HeteroData, *, name: str | None = None, kind: str 
     if not parts:
         merged = {"pre": np.empty(0, dtype=np.int64), "post": np.empty(0, dtype=np.int64)}
     columns = {column.field: _plain(nodes[column.pyg]) for column in NEURON_COLUMNS if column.pyg in nodes}
-    if "roles" in columns:
+    if roles is not None:
+        columns["roles"] = roles
+    elif "roles" in columns:
         columns["roles"] = _roles(columns["roles"])
     return {
         "name": name if name is not None else _value(data, "title", ""),

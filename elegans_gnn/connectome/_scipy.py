@@ -37,7 +37,7 @@ def to_scipy(connectome: Columns, *, kind: str | None = None, values: str = "cou
 
 
 def to_scipy_by_kind(connectome: Columns, *, values: str = "count") -> dict[str, csr_array]:
-    """One adjacency matrix per kind of synapse; :func:`from_scipy` reads them back."""
+    """One adjacency matrix per kind of synapse; :meth:`Connectome.from_scipy` reads them back."""
     return {kind: to_scipy(connectome, kind=kind, values=values) for kind in connectome.kind_names}
 
 
@@ -51,7 +51,7 @@ def read_columns(
     name: str | None = None,
     **columns: Any,
 ) -> dict[str, Any]:
-    """The arguments of :meth:`Connectome.from_edges`; arguments and errors as in :func:`from_scipy`."""
+    """The arguments of :meth:`Connectome.from_edges`; arguments and errors as in :meth:`Connectome.from_scipy`."""
     if counts is None and weights is None:
         raise invalid("counts", "a matrix or {kind: matrix}", None, "give counts, weights or both")
     known_size = len(names) if names is not None else like.num_neurons if like is not None else 0

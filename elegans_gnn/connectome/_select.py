@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from elegans_gnn.connectome._columns import (
     Columns,
@@ -23,6 +23,7 @@ from elegans_gnn.connectome._values import GAP, MERGED, ROLES, plain_name
 from elegans_gnn.errors import invalid, unknown_name
 
 Neurons = str | Iterable[str] | Iterable[int] | NDArray[Any]
+SELECTORS = ("all", "sources", "sinks")
 _COMPONENTS = ("weak", "strong")
 
 
@@ -31,12 +32,13 @@ def select_neurons(connectome: Columns, neurons: Neurons, argument: str) -> NDAr
 
     Args:
         connectome: the graph.
-        neurons: a role (``"sensory"``), a name (``"DD6"``, or ``"DD06"`` where no neuron has that very name), several
-            names as a list or separated by commas (``"AVAL,AVAR"``), indices, or a mask [N].
+        neurons: a role (``"sensory"``), ``"all"``, ``"sources"`` (no edge from another neuron), ``"sinks"`` (no edge to
+            another), a name (``"DD6"``, or ``"DD06"`` where no neuron has that very name), several names as a list or
+            separated by commas (``"AVAL,AVAR"``), indices, or a mask [N]. The first of these that fits is meant.
         argument: the name of the argument in error messages.
 
     Returns:
-        The indices: of a role or a mask ascending, otherwise in the order given.
+        The indices: of names and indices in the order given, otherwise ascending.
 
     Raises:
         ValueError: no neuron, a neuron twice, an unknown name, or an index out of range.
@@ -55,8 +57,10 @@ def select_neurons(connectome: Columns, neurons: Neurons, argument: str) -> NDAr
             index = _rows(connectome, given, argument, "names, indices or a mask", "pass one of these")
     if not len(index):
         shown = f"{neurons!r}: none" if isinstance(neurons, str | list | tuple) else "none"
-        present = [role for role in ROLES if (connectome.roles == role).any()]
-        raise invalid(argument, "at least one neuron", shown, f"the roles present are {', '.join(present) or 'none'}")
+        present = ", ".join(_present_roles(connectome)) or "none"
+        ways = f"{argument}='A,B' names neurons, a list of indices or a mask works too, and so do"
+        remedy = f"the roles present are {present}; {ways} {', '.join(map(repr, SELECTORS))}"
+        raise invalid(argument, "at least one neuron", shown, remedy)
     unique, times = np.unique(index, return_counts=True)
     if len(unique) != len(index):
         twice = connectome.names[unique[times > 1][0]]
@@ -65,16 +69,22 @@ def select_neurons(connectome: Columns, neurons: Neurons, argument: str) -> NDAr
 
 
 def _rows_of_text(connectome: Columns, text: str, argument: str) -> NDArray[np.int64]:
-    """A role, else a name, else names separated by commas."""
     if text in ROLES:
         return connectome.role_index(text)
+    if text in SELECTORS:
+        between = connectome.pre != connectome.post
+        ends = {"sources": connectome.post[between], "sinks": connectome.pre[between]}
+        return np.setdiff1d(np.arange(connectome.num_neurons), ends.get(text, []))
     names = set(connectome.names.tolist())
     if text in names or plain_name(text) in names:
         return named_rows(connectome, text, argument)
     if "," in text:
         return named_rows(connectome, [part.strip() for part in text.split(",")], argument)
-    present = [role for role in ROLES if (connectome.roles == role).any()]
-    raise unknown_name(argument, text, (*present, "the name of a neuron"))
+    raise unknown_name(argument, text, (*_present_roles(connectome), *SELECTORS, "the name of a neuron"))
+
+
+def _present_roles(connectome: Columns) -> list[str]:
+    return [role for role in ROLES if (connectome.roles == role).any()]
 
 
 def _rows(connectome: Columns, neurons: NDArray[Any], argument: str, expected: str, remedy: str) -> NDArray[np.int64]:
@@ -94,11 +104,11 @@ def _rows(connectome: Columns, neurons: NDArray[Any], argument: str, expected: s
     return neurons.reshape(-1).astype(np.int64)
 
 
-def subset(graph: Graph, neurons: NDArray[Any]) -> Graph:
-    """The induced graph on some neurons, indices or a mask [N]."""
+def subset(graph: Graph, neurons: ArrayLike) -> Graph:
+    """The induced graph on some neurons (indices or a mask [N]); neurons and visit ranks keep their order."""
     remedy = "use connectome.index(names) or select(names=...)"
     keep = np.zeros(graph.num_neurons, dtype=bool)
-    keep[_rows(graph, neurons, "neurons", "indices or a mask", remedy)] = True
+    keep[_rows(graph, np.asarray(neurons), "neurons", "indices or a mask", remedy)] = True
     new_index = np.cumsum(keep) - 1
     entries = take(entry_columns(graph), keep[graph.pre] & keep[graph.post])
     entries |= {"pre": new_index[entries["pre"]], "post": new_index[entries["post"]]}
@@ -115,7 +125,15 @@ def select(
     names: Iterable[str] | None = None,
     component: str | None = None,
 ) -> Graph:
-    """See :meth:`Connectome.select`."""
+    """The part of the graph that meets all given conditions.
+
+    Args:
+        graph: the graph.
+        roles: keep the neurons of these roles.
+        kinds: keep the entries of these kinds (and all neurons).
+        names: keep these neurons.
+        component: after the other conditions, keep the largest ``"weak"`` or ``"strong"`` component.
+    """
     keep = np.ones(graph.num_neurons, dtype=bool)
     if roles is not None:
         keep &= np.isin(graph.roles, _known("roles", roles, ROLES))
@@ -143,18 +161,20 @@ def _largest_component(graph: Graph, connection: str) -> Graph:
 
 
 def merged(graph: Graph) -> Graph:
-    """One entry per ordered pair of neurons: counts and weights of all kinds added up."""
+    """One entry per ordered pair of neurons: counts and weights of all kinds added up, kind ``merged``."""
     total = summed(entry_columns(graph) | {"kinds": np.zeros(graph.num_edges, dtype=np.int64)})  # one kind for all
     return replace(graph, **total | {"kinds": np.full(len(total["pre"]), MERGED)})
 
 
-def relabel(graph: Graph, order: NDArray[Any]) -> Graph:
-    """The graph whose neuron i is neuron ``order[i]`` of this one."""
-    size = graph.num_neurons
+def relabel(graph: Graph, order: ArrayLike) -> Graph:
+    """The same graph with its neuron axis permuted: neuron i of the result is neuron ``order[i]`` of this one.
+
+    Each neuron keeps its visit rank, so the visiting order does not change.
+    """
+    size, order = graph.num_neurons, np.asarray(order)
     if not np.array_equal(np.sort(order), np.arange(size)):
-        raise invalid(
-            "order", f"a permutation of 0..{size - 1}", order.tolist(), "list each neuron's present index once"
-        )
+        remedy = "list each neuron's present index once"
+        raise invalid("order", f"a permutation of 0..{size - 1}", order.tolist(), remedy)
     new_index = np.empty(size, dtype=np.int64)
     new_index[order] = np.arange(size)
     entries = entry_columns(graph) | {"pre": new_index[graph.pre], "post": new_index[graph.post]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,17 +10,14 @@ from numpy.typing import NDArray
 
 from elegans_gnn.connectome._columns import Columns, Graph, entry_columns, in_order
 
+Present = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]]
 _SHIFTS = (1, -1, 2, -2, 3, -3)
 _MOST_NEURONS = 2000  # the search looks at every run of rows, N^2 of them
 _LEAST_GAIN = 5
 
 
 def find_slip(
-    graph: Columns,
-    to_other: NDArray[np.int64],
-    kind_code: NDArray[np.int64],
-    other_keys: NDArray[np.int64],
-    base: int,
+    graph: Columns, to_other: NDArray[np.int64], present: Present
 ) -> tuple[NDArray[np.int64], int, int, int] | None:
     """The run of rows and the shift that explain most of the entries missing from the other graph.
 
@@ -30,9 +28,7 @@ def find_slip(
     Args:
         graph: the graph that may have slipped, N neurons and E entries.
         to_other: [N] each neuron's index in the other graph, -1 where it has none.
-        kind_code: [E] code of each entry's kind.
-        other_keys: the other graph's entries as sorted keys, see :func:`entry_keys`.
-        base: the `base` of these keys.
+        present: [E] whether the other graph has each entry, from the ends [E] in its indices.
 
     Returns:
         The row whose name belongs to each row's wiring [N], the start and stop of the run, and the shift. None if no
@@ -44,13 +40,13 @@ def find_slip(
 
     def common(rows: NDArray[np.int64]) -> int:
         ends = to_other[rows]
-        return int(_present(ends[graph.pre], ends[graph.post], kind_code, other_keys, base).sum())
+        return int(present(ends[graph.pre], ends[graph.post]).sum())
 
     rows = np.arange(size)
     before = common(rows)
     promising = []
     for shift in _SHIFTS:
-        scores = _run_scores(graph, to_other, kind_code, other_keys, base, shift)
+        scores = _run_scores(graph, to_other, present, shift)
         start, stop = (int(at) for at in np.unravel_index(scores.argmax(), scores.shape))
         promising.append((int(scores.max()), shift, start, stop))
     best: tuple[int, int, int, int, int] | None = None
@@ -75,37 +71,13 @@ def undo(graph: Graph, rows: NDArray[np.int64]) -> Graph:
     return replace(graph, **in_order(entry_columns(graph) | {"pre": rows[graph.pre], "post": rows[graph.post]}))
 
 
-def entry_keys(
-    pre: NDArray[np.int64], post: NDArray[np.int64], kind_code: NDArray[np.int64], base: int
-) -> NDArray[np.int64]:
-    """One integer per entry (pre, post, kind); `base` exceeds every index and code."""
-    return (pre * base + post) * base + kind_code
-
-
-def _present(
-    pre: NDArray[np.int64], post: NDArray[np.int64], kind_code: NDArray[np.int64], keys: NDArray[np.int64], base: int
-) -> NDArray[np.bool_]:
-    if not len(keys):
-        return np.zeros(len(pre), dtype=bool)
-    wanted = entry_keys(pre, post, kind_code, base)
-    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return (keys[place] == wanted) & (pre >= 0) & (post >= 0)
-
-
 def _ring(size: int, start: int, stop: int, shift: int) -> NDArray[np.int64]:
     rows = np.arange(size)
     rows[start:stop] = start + (np.arange(stop - start) + shift) % (stop - start)
     return rows
 
 
-def _run_scores(
-    graph: Columns,
-    to_other: NDArray[np.int64],
-    kind_code: NDArray[np.int64],
-    other_keys: NDArray[np.int64],
-    base: int,
-    shift: int,
-) -> NDArray[np.int64]:
+def _run_scores(graph: Columns, to_other: NDArray[np.int64], present: Present, shift: int) -> NDArray[np.int64]:
     """[N + 1, N + 1] entries in common for each (start, stop), rows that wrap around left out."""
     size = graph.num_neurons
     shifted = np.full(size, -1)
@@ -114,13 +86,11 @@ def _run_scores(
     low, high = np.minimum(graph.pre, graph.post), np.maximum(graph.pre, graph.post)
     forward = graph.pre <= graph.post
 
-    def present(pre: NDArray[np.int64], post: NDArray[np.int64]) -> NDArray[np.int64]:
-        found = _present(pre[graph.pre], post[graph.post], kind_code, other_keys, base)
-        return found.astype(np.int64)
-
-    neither, both = present(to_other, to_other), present(shifted, shifted)
-    pre_only, post_only = present(shifted, to_other), present(to_other, shifted)
-    low_only, high_only = np.where(forward, pre_only, post_only), np.where(forward, post_only, pre_only)
+    neither, shifted_pre, shifted_post, both = (
+        present(pre[graph.pre], post[graph.post]).astype(np.int64)
+        for pre, post in ((to_other, to_other), (shifted, to_other), (to_other, shifted), (shifted, shifted))
+    )
+    low_only, high_only = np.where(forward, shifted_pre, shifted_post), np.where(forward, shifted_post, shifted_pre)
     plane = np.zeros((size + 2, size + 2), dtype=np.int64)
     zero, end = np.zeros_like(low), np.full_like(low, size + 1)
     for gain, starts, stops in (

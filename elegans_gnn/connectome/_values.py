@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -13,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from elegans_gnn.errors import invalid, unknown_name
 
 ROLES = ("sensory", "inter", "motor", "polymodal", "unknown")
-GAP, MERGED = "gap", "merged"
+CHEMICAL, GAP, MERGED, UNKNOWN = "chemical", "gap", "merged", "unknown"
 _SHORT_ROLES = {"S": "sensory", "I": "inter", "M": "motor", "": "unknown"}
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
+_EXACT = 2**53  # above, a float cannot hold every integer
 _SHOWN = 40  # letters of a value in a message
 
 
@@ -71,6 +73,15 @@ def parse_weight(value: Any) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{value!r} is not finite")
     return number
+
+
+def counts_or_weights(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of entries in which weights without counts are counts if all are whole and not negative."""
+    if columns.get("weights") is None or columns.get("counts") is not None:
+        return dict(columns)
+    values = np.asarray(columns["weights"], dtype=np.float64)
+    whole = bool(((values >= 0) & (values < _EXACT) & (values == np.trunc(values))).all())
+    return {**columns, "weights": None, "counts": values.astype(np.int64)} if whole else dict(columns)
 
 
 def text_column(argument: str, values: ArrayLike, length: int) -> NDArray[np.str_]:

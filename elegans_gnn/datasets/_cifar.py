@@ -17,16 +17,6 @@ _KINDS = {
 }
 
 
-def read_cifar10(data_dir: str | os.PathLike[str], _fold: int) -> ImageSource:
-    """CIFAR-10 as a row of the registry reads it."""
-    return load_cifar10(data_dir)
-
-
-def read_cifar100(data_dir: str | os.PathLike[str], _fold: int) -> ImageSource:
-    """CIFAR-100 as a row of the registry reads it."""
-    return load_cifar100(data_dir)
-
-
 def load_cifar10(data_dir: str | os.PathLike[str] = "downloads", *, download: bool = True) -> ImageSource:
     """CIFAR-10 through torchvision: 45,000 train, 5,000 validation (the last of the training batches), 10,000 test.
 
@@ -37,21 +27,19 @@ def load_cifar10(data_dir: str | os.PathLike[str] = "downloads", *, download: bo
 
 
 def load_cifar100(data_dir: str | os.PathLike[str] = "downloads", *, download: bool = True) -> ImageSource:
-    """CIFAR-100 through torchvision, with its 100 fine labels: 45,000 train, 5,000 validation, 10,000 test.
-
-    Raises:
-        DataUnavailableError: the data set is neither on disk nor downloadable; the message says which files go where.
-    """
+    """CIFAR-100, with its 100 fine labels; see :func:`load_cifar10`."""
     return _load(Path(data_dir), "cifar100", download)
 
 
 def _load(root: Path, name: str, download: bool) -> ImageSource:
     from torchvision import datasets
 
-    kind = getattr(datasets, _KINDS[name][0])
+    kind, inner, archive, example, title = _KINDS[name]
+    build, folder = getattr(datasets, kind), root / inner
+    there = folder.is_dir()
 
     def read(train: bool) -> Images:
-        data = kind(str(root), train=train)
+        data = build(str(root), train=train)
         pixels = torch.from_numpy(data.data).permute(0, 3, 1, 2).to(torch.float32) / 255
         return Images(pixels, torch.tensor(data.targets))
 
@@ -61,20 +49,9 @@ def _load(root: Path, name: str, download: bool) -> ImageSource:
         chosen = slice(border, None) if validation else slice(0, border)
         return Images(images.pixels[chosen], images.labels[chosen])
 
-    classes = _check(root, name, download)
-    return ImageSource(name, lambda: part(False), lambda: part(True), lambda: read(False), classes)
-
-
-def _check(root: Path, name: str, download: bool) -> tuple[str, ...]:
-    """The names of the classes, after torchvision has checked the MD5 sums of all files."""
-    from torchvision import datasets
-
-    kind, inner, archive, example, title = _KINDS[name]
-    folder = root / inner
-    there = folder.is_dir()
     try:
         # Either part will do: torchvision checks the MD5 sums of all files before it reads one.
-        data = getattr(datasets, kind)(str(root), train=False, download=download and not there)
+        classes = tuple(build(str(root), train=False, download=download and not there).classes)
     except (OSError, RuntimeError) as error:
         if there:
             raise DataUnavailableError(
@@ -85,4 +62,4 @@ def _check(root: Path, name: str, download: bool) -> tuple[str, ...]:
             f"{title} is not in {root} and {'could not be downloaded' if download else 'downloading is off'}; unpack "
             f"{archive} there, so that {folder / example} exists"
         ) from error
-    return tuple(data.classes)
+    return ImageSource(name, lambda: part(False), lambda: part(True), lambda: read(False), classes)

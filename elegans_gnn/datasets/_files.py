@@ -30,9 +30,9 @@ def read_images(
 
     Args:
         paths: picture files (PNG or another format that Pillow reads), or CSV files (.tsv: separated by tabs). A
-            picture has the right number of channels, with 8 bits each; a grey one may have 16 bits. A picture with a
-            palette is a colour picture, and also a grey one if all the colours it uses are greys. A CSV file has one
-            picture a row: channels * size * size numbers from 0 to `white`. A first row without numbers is a heading.
+            picture is grey, with 8 or 16 bits, or has three colours of 8 bits; for a model of grey images colours
+            become their luminance (ITU-R 601), and 8-bit grey becomes three equal colours. A CSV file has one picture a
+            row: channels * size * size numbers from 0 to `white`. A first row without numbers is a heading.
         channels, size: of the model's images. 0 channels is for a model that takes grey and colour pictures; the first
             picture then decides for all of them.
         white: the value of white in the CSV files. Without it, white is 1 in a file without larger numbers, and 255 in
@@ -112,6 +112,11 @@ def _channels_of(picture: Image.Image) -> tuple[int, ...]:
     return (1, 3) if bool((used == used[..., :1]).all()) else (3,)
 
 
+def _as(picture: Image.Image, mode: str) -> Image.Image:
+    """The picture as grey or in three colours; a palette's colours are looked up before they become grey."""
+    return (picture.convert("RGB") if picture.mode == "P" else picture).convert(mode)
+
+
 def _read_picture(path: Path, channels: int, size: int) -> Tensor:
     from PIL import Image, UnidentifiedImageError
 
@@ -123,10 +128,12 @@ def _read_picture(path: Path, channels: int, size: int) -> Tensor:
             channels = channels or (found if found in _MODES else 3)
             width, height = opened.size
             mode = opened.mode
-            fits = found == channels and channels in _MODES and mode not in _WITHOUT_WHITE
+            # Grey becomes colour, and 8-bit colours become grey; transparency and other channels have no such rule.
+            fits = found in _MODES and channels in _MODES and mode not in _WITHOUT_WHITE
+            fits = fits and not (found != channels and mode.startswith(_GREY16))
             # Pillow's conversion would clip 16-bit values at 255.
             deep = mode.startswith(_GREY16)
-            picture = (opened.copy() if deep else opened.convert(_MODES[channels])) if fits else None
+            picture = (opened.copy() if deep else _as(opened, _MODES[channels])) if fits else None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         said = str(error).partition("\n")[0]
         raise invalid("IMAGES", "readable pictures", f"{path}, which is damaged ({said})", "save it again") from error

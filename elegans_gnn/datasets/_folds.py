@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import cache
 
@@ -16,11 +15,6 @@ from elegans_gnn.errors import invalid, require
 FOLDS = 5
 # One in eight of the images outside the test fold is for validation.
 _VALIDATION = 8
-
-
-def read_digits(_data_dir: str | os.PathLike[str], fold: int) -> ImageSource:
-    """The digits as a row of the registry reads them."""
-    return load_small_digits(fold)
 
 
 def load_small_digits(fold: int = 0) -> ImageSource:

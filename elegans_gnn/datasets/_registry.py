@@ -24,7 +24,7 @@ class DataSet:
         help: one line for ``--help``.
         shape: channels, and height = width, of its images.
         num_classes: how many classes it has; their names are in what `load` returns.
-        reader: ``"module:function"``, called as ``function(data_dir, fold)``.
+        reader: ``"module:function"``, called with `data_dir` if the data set downloads, or with the fold if it has any.
         family: data sets of one family share a file format and a training recipe.
         folds: how many folds it has; 0 for a data set with one fixed test part.
         downloads: whether its files are read from `data_dir`, and downloaded into it.
@@ -44,7 +44,8 @@ class DataSet:
 
     def load(self, data_dir: str | os.PathLike[str], fold: int = 0) -> ImageSource:
         """The data set itself; see :func:`load_images`, which also takes folders."""
-        source: ImageSource = resolve_name(self.reader)(data_dir, fold)
+        given = (data_dir,) if self.downloads else (fold,) if self.folds else ()
+        source: ImageSource = resolve_name(self.reader)(*given)
         return source
 
 
@@ -63,19 +64,19 @@ _ROWS = (
     ),
     DataSet(
         "digits", "scikit-learn's digits", "scikit-learn's 1,797 handwritten digits in five folds, no download",
-        (1, 8), 10, "elegans_gnn.datasets._folds:read_digits", "digits", folds=5,
+        (1, 8), 10, "elegans_gnn.datasets._folds:load_small_digits", "digits", folds=5,
     ),
     DataSet(
         "fashion-mnist", "Fashion-MNIST", f"ten kinds of clothing ({_PARTS})",
-        (1, 28), 10, "elegans_gnn.datasets._mnist:read_fashion_mnist", "mnist", downloads=True,
+        (1, 28), 10, "elegans_gnn.datasets._mnist:load_fashion_mnist", "mnist", downloads=True,
     ),
     DataSet(
         "cifar10", "CIFAR-10", f"small photographs of ten kinds ({_CIFAR_PARTS})",
-        (3, 32), 10, "elegans_gnn.datasets._cifar:read_cifar10", "cifar", downloads=True,
+        (3, 32), 10, "elegans_gnn.datasets._cifar:load_cifar10", "cifar", downloads=True,
     ),
     DataSet(
         "cifar100", "CIFAR-100", f"small photographs of a hundred kinds ({_CIFAR_PARTS})",
-        (3, 32), 100, "elegans_gnn.datasets._cifar:read_cifar100", "cifar", downloads=True,
+        (3, 32), 100, "elegans_gnn.datasets._cifar:load_cifar100", "cifar", downloads=True,
     ),
 )  # fmt: skip
 DATA = {row.name: row for row in _ROWS}
@@ -109,16 +110,13 @@ def data_set_of(data: str) -> str:
 
 
 def may_overlap(trained_on: str, trained_fold: int | None, name: str, fold: int, part: str) -> str | None:
-    """Why a part of a data set may hold images that a model has seen.
+    """Why a part of a data set may hold images that a model has seen, to follow "since"; None if it cannot.
 
     Args:
         trained_on, trained_fold: name of the data set the model was trained on, and its fold if it has folds.
-        name, fold: of the data set to test on; `fold` counts only where there are folds.
-        part: ``"validation"`` or ``"test"``. The validation part of the model's own data set is always allowed: the
-            model was chosen by it, not trained on it.
-
-    Returns:
-        The reason, to follow "since" or a colon; None if no image can be the same.
+        name, fold: of the data set to test on.
+        part: ``"validation"`` or ``"test"``. Validation on the model's own data set is always allowed: the model was
+            chosen by those images, not trained on them.
     """
     if trained_on == name:
         if DATA[name].folds and fold != trained_fold:

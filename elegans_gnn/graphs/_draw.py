@@ -9,11 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elegans_gnn.connectome import Connectome, open_connectome
 from elegans_gnn.errors import invalid, unknown_name
-from elegans_gnn.graphs._layers import IntArray, Layer, Wiring, from_layers, layers_of, move_loops
+from elegans_gnn.graphs._layers import from_layers, layers_of, move_loops
 from elegans_gnn.graphs._models import OPTION_RANGE, RANDOM_MODELS, RandomModel, list_random_models
 from elegans_gnn.graphs._stream import Stream
 
@@ -64,8 +63,8 @@ def random_connectome(model: str, *, like: Connectome, seed: int, **options: flo
         model: one of :func:`list_random_models`.
         like: the connectome to match.
         seed: a non-negative integer.
-        options: ``p`` (watts-strogatz: default 0.1; rewired: 0.5) or ``swaps``, the swaps tried per link
-            (configuration, degree-preserving, reciprocity-preserving: 10); see ``RANDOM_MODELS[model].options``.
+        options: ``p`` (watts-strogatz: default 0.1; rewired: 0.5) or ``swaps``, the swaps tried per link (models
+            that swap links: 10); see ``RANDOM_MODELS[model].options``.
 
     Raises:
         ValueError: unknown model or option, an option out of range, or a request that cannot be met: a graph without
@@ -77,17 +76,19 @@ def random_connectome(model: str, *, like: Connectome, seed: int, **options: flo
     spec, chosen = _checked(model, like, seed, options)
     label = "".join(f"-{option}{value}" for option, value in chosen.items() if value != spec.options[option])
     place = Stream(seed, model, "placement").permutation(like.num_neurons)
-    layers, frozen, movable = [], [], 0
+    roles = np.unique(like.roles, return_inverse=True)[1]
+    given = {"place": (place,), "roles": (roles,), "": ()}[spec.needs]
+    loop_groups = roles if spec.loops == "role" else np.zeros_like(roles)
+    layers, frozen = [], {}
     for layer in layers_of(like):
         stream = Stream(seed, model, "layer", layer.kind)
-        given = {"place": place, "roles": like.roles}.get(spec.needs)
-        wiring = spec.build(layer, stream, *(() if given is None else (given,)), **chosen)
+        wiring = spec.build(layer, stream, *given, **chosen)
         if layer.num_links:
-            frozen += [layer.kind] if wiring.frozen else []
-            movable += not wiring.frozen
-        layers.append(_rewire(layer, wiring, _loop_groups(spec, like), stream))
-    if frozen:
-        _report_frozen(model, like, frozen, movable)
+            frozen[layer.kind] = wiring.frozen
+        moved = replace(layer, tail=wiring.tail, head=wiring.head, entry=layer.entry[wiring.origin])
+        layers.append(moved if spec.loops == "kept" else move_loops(moved, loop_groups, stream))
+    if any(frozen.values()):
+        _report_frozen(model, like, frozen)
     source = f"Random graph ({model}{label}, seed {seed}) matched to {like.name}. {like.source}".rstrip()
     graph = from_layers(like, layers, name=f"{like.name}-{model}{label}-seed{seed}", source=source)
     if chosen.get("p") != 0:
@@ -118,24 +119,13 @@ def _checked(model: str, like: Any, seed: Any, options: Mapping[str, Any]) -> tu
     return spec, {**spec.options, **options}
 
 
-def _loop_groups(spec: RandomModel, like: Connectome) -> IntArray | None:
-    if spec.loops == "kept":
-        return None
-    labels: NDArray[np.str_] = like.roles if spec.loops == "role" else np.zeros(like.num_neurons, dtype=np.str_)
-    return np.unique(labels, return_inverse=True)[1]
-
-
-def _rewire(layer: Layer, wiring: Wiring, loop_groups: IntArray | None, stream: Stream) -> Layer:
-    moved = replace(layer, tail=wiring.tail, head=wiring.head, entry=layer.entry[wiring.origin])
-    return moved if loop_groups is None else move_loops(moved, loop_groups, stream)
-
-
-def _report_frozen(model: str, like: Connectome, frozen: list[str], movable: int) -> None:
-    if not movable:
+def _report_frozen(model: str, like: Connectome, frozen: Mapping[str, bool]) -> None:
+    if all(frozen.values()):
         got = f"{like.name!r}, in which no swap is possible"
         remedy = "its degrees allow no other wiring; use erdos-renyi or another connectome"
         raise invalid("like", f"a graph that {model} can change", got, remedy)
-    text = f"{model}: no swap is possible among the {', '.join(frozen)} links of {like.name!r}; they are unchanged"
+    kinds = ", ".join(kind for kind, stays in frozen.items() if stays)
+    text = f"{model}: no swap is possible among the {kinds} links of {like.name!r}; they are unchanged"
     warnings.warn(text, NullModelWarning, stacklevel=3)
 
 
@@ -143,9 +133,8 @@ def _report_unchanged(spec: RandomModel, like: Connectome, graph: Connectome) ->
     columns = ["pre", "post", "kinds"]
     # A model that keeps the topology has to change the counts instead.
     if "links in place" in spec.preserves:
-        columns += ["counts"] if like.weights is None else ["counts", "weights"]
-    if (like.pre != like.post).any() and all(
-        np.array_equal(getattr(like, column), getattr(graph, column)) for column in columns
-    ):
+        columns += ["counts", "weights"]
+    unchanged = all(np.array_equal(getattr(like, column), getattr(graph, column)) for column in columns)
+    if unchanged and (like.pre != like.post).any():
         text = f"{spec.name}: the graph drawn has the same synapses as {like.name!r}; comparing them shows nothing"
         warnings.warn(text, NullModelWarning, stacklevel=3)

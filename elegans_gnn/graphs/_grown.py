@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elegans_gnn.graphs._layers import IntArray, Layer, Wiring
 from elegans_gnn.graphs._stream import Stream
@@ -21,17 +20,16 @@ def erdos_renyi(layer: Layer, stream: Stream) -> Wiring:
     return Wiring(*ends, stream.permutation(links))
 
 
-def role_block(layer: Layer, stream: Stream, roles: NDArray[np.str_]) -> Wiring:
+def role_block(layer: Layer, stream: Stream, roles: IntArray) -> Wiring:
     """A block model with exact numbers: each (role -> role) keeps its links and their counts, on uniform places."""
-    names, role = np.unique(roles, return_inverse=True)
-    members = [np.flatnonzero(role == index) for index in range(len(names))]
-    from_role, to_role = role[layer.tail], role[layer.head]
+    from_role, to_role = roles[layer.tail], roles[layer.head]
     if not layer.directed:
         from_role, to_role = np.minimum(from_role, to_role), np.maximum(from_role, to_role)
-    tails, heads, origins = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    blocks = [np.empty((3, 0), np.int64)]
     for source, target in np.unique(np.stack([from_role, to_role], axis=1), axis=0):
         links = np.flatnonzero((from_role == source) & (to_role == target))
-        width, height = len(members[source]), len(members[target])
+        sources, targets = np.flatnonzero(roles == source), np.flatnonzero(roles == target)
+        width, height = len(sources), len(targets)
         if source != target:
             place = stream.choose(width * height, len(links))
             tail, head = place // height, place % height
@@ -39,10 +37,8 @@ def role_block(layer: Layer, stream: Stream, roles: NDArray[np.str_]) -> Wiring:
             tail, head = ordered_pair(stream.choose(width * (width - 1), len(links)), width)
         else:
             tail, head = ring_pair(stream.choose(width * (width - 1) // 2, len(links)), width)
-        tails.append(members[source][tail])
-        heads.append(members[target][head])
-        origins.append(links[stream.permutation(len(links))])
-    return Wiring(np.concatenate(tails), np.concatenate(heads), np.concatenate(origins))
+        blocks.append(np.stack([sources[tail], targets[head], links[stream.permutation(len(links))]]))
+    return Wiring(*np.concatenate(blocks, axis=1))
 
 
 def lattice(layer: Layer, stream: Stream, place: IntArray) -> Wiring:
@@ -78,10 +74,8 @@ def barabasi_albert(layer: Layer, stream: Stream, place: IntArray) -> Wiring:
     degree = np.zeros(size, dtype=np.int64)
     start, end = [], []
     for newcomer in np.flatnonzero(quota).tolist():
-        if quota[newcomer] == newcomer:
-            chosen = list(range(newcomer))
-        else:
-            chosen = _draw_by_degree(degree[:newcomer], int(quota[newcomer]), stream)
+        count = int(quota[newcomer])
+        chosen = list(range(newcomer)) if count == newcomer else _draw_by_degree(degree[:newcomer], count, stream)
         start += [newcomer] * len(chosen)
         end += chosen
         degree[chosen] += 1
@@ -148,8 +142,7 @@ def nth_absent(present: set[int], rank: int) -> int:
 
 
 def _connected_pairs(layer: Layer) -> int:
-    one, other = np.minimum(layer.tail, layer.head), np.maximum(layer.tail, layer.head)
-    return len(np.unique(one * layer.size + other))
+    return len(np.unique(np.minimum(*layer.places)))
 
 
 def _oriented(layer: Layer, stream: Stream, place: IntArray, pairs: Ends) -> Wiring:

@@ -44,6 +44,16 @@ class Layer:
     def num_links(self) -> int:
         return len(self.tail)
 
+    @property
+    def rows(self) -> IntArray:
+        """The rows of the connectome that hold the counts of links and self-loops, a gap pair once."""
+        return np.concatenate([self.entry, self.loop_entry])
+
+    @property
+    def places(self) -> tuple[IntArray, IntArray]:
+        """[M] a number for the ordered pair (tail, head) of each link, and one for its opposite."""
+        return self.tail * self.size + self.head, self.head * self.size + self.tail
+
 
 @dataclass(frozen=True)
 class Wiring:
@@ -75,34 +85,30 @@ def layers_of(graph: Connectome) -> tuple[Layer, ...]:
 
 def move_loops(layer: Layer, groups: IntArray, stream: Stream) -> Layer:
     """Move each self-loop to a random neuron of its neuron's group [N]; a group keeps its number of them."""
-    loops, entry = [], []
+    moved = [np.empty((2, 0), np.int64)]
     for group in np.unique(groups[layer.loops]):
         members = np.flatnonzero(groups == group)
         present = np.flatnonzero(groups[layer.loops] == group)
-        loops.append(members[stream.choose(len(members), len(present))])
-        entry.append(layer.loop_entry[present[stream.permutation(len(present))]])
-    if not loops:
-        return layer
-    return replace(layer, loops=np.concatenate(loops), loop_entry=np.concatenate(entry))
+        loops = members[stream.choose(len(members), len(present))]
+        moved.append(np.stack([loops, layer.loop_entry[present[stream.permutation(len(present))]]]))
+    loops, entry = np.concatenate(moved, axis=1)
+    return replace(layer, loops=loops, loop_entry=entry)
 
 
 def from_layers(like: Connectome, layers: Iterable[Layer], *, name: str, source: str) -> Connectome:
     """The connectome with the neurons of `like` and the given layers; counts and weights come from rows of `like`."""
-    pre, post, entry, kinds = [], [], [], []
+    parts, kinds = [], []
     for layer in layers:
         ends = [(layer.tail, layer.head, layer.entry), (layer.loops, layer.loops, layer.loop_entry)]
         if not layer.directed:
             ends.append((layer.head, layer.tail, layer.entry))
-        for tail, head, rows in ends:
-            pre.append(tail)
-            post.append(head)
-            entry.append(rows)
-            kinds.append(np.full(len(tail), layer.kind, dtype=like.kinds.dtype))
-    if not pre:
+        parts.append(np.concatenate([np.stack(part) for part in ends], axis=1))
+        kinds.append(np.full(parts[-1].shape[1], layer.kind, dtype=like.kinds.dtype))
+    if not parts:
         return replace(like, name=name, source=source)
-    rows = np.concatenate(entry)
+    pre, post, rows = np.concatenate(parts, axis=1)
     columns = {item.name: getattr(like, item.name) for item in fields(like)}
     columns |= {"name": name, "source": source, "counts": like.counts[rows]}
-    columns |= {"pre": np.concatenate(pre), "post": np.concatenate(post), "kinds": np.concatenate(kinds)}
+    columns |= {"pre": pre, "post": post, "kinds": np.concatenate(kinds)}
     columns["weights"] = None if like.weights is None else like.weights[rows]
     return Connectome.from_edges(**columns)

@@ -14,6 +14,7 @@ from elegans_gnn.graphs._rewired import (
     degree_preserving,
     reciprocity_preserving,
     rewired,
+    role_degree,
     strength_shuffle,
 )
 
@@ -28,7 +29,7 @@ class RandomModel:
         preserves: quantities of :func:`match_report` that are equal by construction, in each layer, beyond those that
             every model keeps (:data:`ALWAYS_PRESERVED`).
         build: draws the links of one layer; gets the layer, a stream, and what `needs` names.
-        needs: ``"place"`` (a random place of each neuron, shared by the layers), ``"roles"``, or nothing.
+        needs: ``"place"`` (a random place of each neuron, shared by the layers), ``"roles"`` (numbers), or nothing.
         loops: where self-loops go: ``"kept"`` in place, ``"anywhere"``, or to a neuron of the same ``"role"``.
         options: options and their defaults; the allowed values are in :data:`OPTION_RANGE`.
     """
@@ -76,6 +77,8 @@ _ROWS = (
                 _OUTPUT, degree_preserving, options=_SWAPS),
     RandomModel("reciprocity-preserving", "as degree-preserving, with separate swaps of one-way and mutual links",
                 (*_OUTPUT, *_MUTUAL), reciprocity_preserving, options=_SWAPS),
+    RandomModel("role-degree", "as degree-preserving, with the number of links from role to role kept as well",
+                (*_OUTPUT, "role blocks"), role_degree, needs="roles", options=_SWAPS),
     RandomModel("role-block", "every graph with as many links from role to role is equally likely",
                 _BLOCKS, role_block, needs="roles", loops="role"),
     RandomModel("strength-shuffle", "the same wiring, its synapse counts shuffled among the links",

@@ -60,7 +60,7 @@ def small_world(
 ) -> SmallWorld:
     """Small-world ratios against this package's own random graphs.
 
-    The graph is simple (kinds united, no loops), and every null has exactly as many links. Undirected, as the ratios
+    The graph is simple (kinds united, loops ignored); every null has exactly as many links. Undirected, as the ratios
     were defined, it has one link per linked pair; directed, clustering is Fagiolo's and paths follow the links.
 
     Args:
@@ -72,7 +72,7 @@ def small_world(
     numbers = list(seeds)
     if not numbers:
         raise invalid("seeds", "at least one seed", "none", "pass seeds=range(20)")
-    graph = without_loops(connectome.merged()) if directed else undirected(connectome)
+    graph = connectome.merged() if directed else undirected(connectome)
     random = [random_connectome(null, like=graph, seed=seed) for seed in numbers]
     lattices = [random_connectome("lattice", like=graph, seed=seed) for seed in numbers]
     return SmallWorld(
@@ -123,23 +123,9 @@ def rich_club(connectome: Connectome, *, seeds: Iterable[int] = range(20)) -> Ri
 
 def undirected(connectome: Connectome) -> Connectome:
     """One ``gap`` link per pair of different neurons that any synapse links, in either direction; counts are 1."""
-    plain = without_loops(connectome)
-    pairs = np.unique(np.sort(plain.edge_index, axis=0), axis=1)
-    ends = np.concatenate([pairs, pairs[::-1]], axis=1)
-    return Connectome.from_edges(
-        connectome.name, connectome.names, ends[0], ends[1], kinds="gap", roles=connectome.roles,
-        visit_rank=connectome.visit_rank,
-    )  # fmt: skip
-
-
-def without_loops(connectome: Connectome) -> Connectome:
-    """The connectome without self-loops."""
-    keep = connectome.pre != connectome.post
-    weights = None if connectome.weights is None else connectome.weights[keep]
-    return Connectome.from_edges(
-        connectome.name, connectome.names, connectome.pre[keep], connectome.post[keep], kinds=connectome.kinds[keep],
-        counts=connectome.counts[keep], weights=weights, roles=connectome.roles, visit_rank=connectome.visit_rank,
-    )  # fmt: skip
+    ends = connectome.edge_index[:, connectome.pre != connectome.post]
+    ends = np.unique(np.concatenate([ends, ends[::-1]], axis=1), axis=1)
+    return Connectome.from_edges(connectome.name, connectome.names, *ends, kinds="gap", roles=connectome.roles)
 
 
 def _phi(graph: Connectome) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from elegans_gnn.connectome import ROLES, Connectome
 from elegans_gnn.graphs import statistics
 from elegans_gnn.graphs._layers import IntArray, Layer, layers_of
 
-_EMPTY = np.empty(0, dtype=np.int64)
+_EMPTY = (np.empty(0, dtype=np.int64),) * 5
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,9 @@ def summary(connectome: Connectome) -> Summary:
     values: dict[str, int | float] = {"neurons": connectome.num_neurons, "wired neurons": int(connectome.wired.sum())}
     values |= {f"{role} neurons": number for role in ROLES if (number := len(connectome.role_index(role)))}
     for layer in layers_of(connectome):
-        rows = np.concatenate([layer.entry, layer.loop_entry])
         values[f"{layer.kind} {'edges' if layer.directed else 'pairs'}"] = layer.num_links
         values[f"{layer.kind} self-loops"] = len(layer.loops)
-        values[f"{layer.kind} synapses"] = int(connectome.counts[rows].sum())
+        values[f"{layer.kind} synapses"] = int(connectome.counts[layer.rows].sum())
     values["directed entries"] = connectome.num_edges
     values["merged ordered pairs"] = connectome.merged().num_edges
     values["density"] = statistics.density(connectome)
@@ -92,10 +91,7 @@ class MatchReport:
 
     def row(self, scope: str, quantity: str) -> MatchRow:
         """One row by name; KeyError where there is none."""
-        for row in self.rows:
-            if (row.scope, row.quantity) == (scope, quantity):
-                return row
-        raise KeyError((scope, quantity))
+        return {(row.scope, row.quantity): row for row in self.rows}[scope, quantity]
 
     @property
     def preserved(self) -> tuple[MatchRow, ...]:
@@ -112,15 +108,11 @@ class MatchReport:
         return asdict(self)
 
     def __str__(self) -> str:
-        head = ("scope", "quantity", "a", "b", "")
-        verdict = {True: "=", False: "differs"}
-        cells = [(row.scope, row.quantity, f"{row.a:,}", f"{row.b:,}", verdict[row.same]) for row in self.rows]
-        width = [max(len(line[column]) for line in (head, *cells)) for column in range(4)]
-        lines = [f"a: {self.a}", f"b: {self.b}"]
-        for scope, quantity, a, b, outcome in (head, *cells):
-            left = f"{scope:<{width[0]}}  {quantity:<{width[1]}}"
-            lines.append(f"{left}  {a:>{width[2]}}  {b:>{width[3]}}  {outcome}".rstrip())
-        return "\n".join(lines)
+        lines = [("scope", "quantity", "a", "b", "")]
+        lines += [(r.scope, r.quantity, f"{r.a:,}", f"{r.b:,}", "=" if r.same else "differs") for r in self.rows]
+        scope, quantity, a, b, _ = (max(map(len, column)) for column in zip(*lines, strict=True))
+        layout = f"{{:<{scope}}}  {{:<{quantity}}}  {{:>{a}}}  {{:>{b}}}  {{}}"
+        return "\n".join([f"a: {self.a}", f"b: {self.b}", *(layout.format(*line).rstrip() for line in lines)])
 
 
 def match_report(a: Connectome, b: Connectome) -> MatchReport:
@@ -131,11 +123,12 @@ def match_report(a: Connectome, b: Connectome) -> MatchReport:
     left, right = ({layer.kind: layer for layer in layers_of(graph)} for graph in (a, b))
     rows = list(_graph_rows(a, b))
     for kind in sorted({*left, *right}):
-        rows += _layer_rows(a, b, left.get(kind) or _empty_layer(kind, a), right.get(kind) or _empty_layer(kind, b))
-    merged_a, merged_b = _pairs(a), _pairs(b)
+        empty_a, empty_b = (Layer(kind, graph.num_neurons, *_EMPTY) for graph in (a, b))
+        rows += _layer_rows(a, b, left.get(kind, empty_a), right.get(kind, empty_b))
+    places = (graph.pre * max(graph.num_neurons, 1) + graph.post for graph in (a, b))
+    (merged_a, kinds_a), (merged_b, kinds_b) = (np.unique(place, return_counts=True) for place in places)
     rows.append(_plain("merged", "ordered pairs", len(merged_a), len(merged_b)))
-    shared = (int((np.bincount(np.unique(_places(graph), return_inverse=True)[1]) > 1).sum()) for graph in (a, b))
-    rows.append(_plain("merged", "pairs of several kinds", *shared))
+    rows.append(_plain("merged", "pairs of several kinds", int((kinds_a > 1).sum()), int((kinds_b > 1).sum())))
     if a.num_neurons == b.num_neurons:
         rows.append(_alike("merged", "pairs in place", len(merged_a), int(np.isin(merged_a, merged_b).sum())))
     return MatchReport(a.name, b.name, tuple(rows))
@@ -156,25 +149,28 @@ def _layer_rows(a: Connectome, b: Connectome, left: Layer, right: Layer) -> Iter
     kind = left.kind
     yield _plain(kind, "links", left.num_links, right.num_links)
     yield _plain(kind, "self-loops", len(left.loops), len(right.loops))
-    rows_a, rows_b = (np.concatenate([layer.entry, layer.loop_entry]) for layer in (left, right))
-    yield _plain(kind, "synapses", int(a.counts[rows_a].sum()), int(b.counts[rows_b].sum()))
-    yield _multiset(kind, "counts alike", a.counts[rows_a], b.counts[rows_b])
+    yield _plain(kind, "synapses", int(a.counts[left.rows].sum()), int(b.counts[right.rows].sum()))
+    yield _multiset(kind, "counts alike", a.counts[left.rows], b.counts[right.rows])
     if a.weights is not None and b.weights is not None:
-        yield _multiset(kind, "weights alike", a.weights[rows_a], b.weights[rows_b])
+        yield _multiset(kind, "weights alike", a.weights[left.rows], b.weights[right.rows])
     if left.directed:
-        yield _plain(kind, "mutual pairs", _mutual(left), _mutual(right))
+        yield _plain(kind, "mutual pairs", *(int(np.isin(*layer.places).sum()) // 2 for layer in (left, right)))
+    blocks_a, blocks_b = _role_blocks(a, left), _role_blocks(b, right)
+    used = (blocks_a[0] > 0) | (blocks_b[0] > 0)
+    for source, target in np.argwhere(used).tolist():
+        name = f"{ROLES[source]} {'->' if left.directed else '-'} {ROLES[target]}"
+        yield _plain(kind, name, *(int(blocks[0, source, target]) for blocks in (blocks_a, blocks_b)))
     if a.num_neurons != b.num_neurons:
         return
     for end, degree in (("out-", "pre"), ("in-", "post")) if left.directed else (("", "pre"),):
         for what, weighted in (("degrees", False), ("strengths", True)):
             one, other = (_per_neuron(graph, kind, degree, weighted) for graph in (a, b))
             yield _alike(kind, f"{end}{what} alike", len(one), int((one == other).sum()))
-    for quantity, weighted in (("role blocks", False), ("role blocks, synapses", True)):
-        one, other = _role_blocks(a, kind, weighted), _role_blocks(b, kind, weighted)
-        used = (one > 0) | (other > 0)
-        yield _alike(kind, quantity, int(used.sum()), int((one == other)[used].sum()))
-    places = np.isin(left.tail * left.size + left.head, _both_ways(right))
-    yield _alike(kind, "links in place", left.num_links, int(places.sum()), left.num_links == right.num_links)
+    for quantity, same in zip(("role blocks", "role blocks, synapses"), blocks_a == blocks_b, strict=True):
+        yield _alike(kind, quantity, int(used.sum()), int(same[used].sum()))
+    taken = right.places[:1] if right.directed else right.places
+    there = int(np.isin(left.places[0], np.concatenate(taken)).sum())
+    yield _alike(kind, "links in place", left.num_links, there, left.num_links == right.num_links)
 
 
 def _plain(scope: str, quantity: str, a: int, b: int) -> MatchRow:
@@ -191,20 +187,6 @@ def _multiset(scope: str, quantity: str, a: np.ndarray, b: np.ndarray) -> MatchR
     return _alike(scope, quantity, len(a), int(np.minimum(number_a, number_b).sum()), len(a) == len(b))
 
 
-def _empty_layer(kind: str, graph: Connectome) -> Layer:
-    return Layer(kind, graph.num_neurons, _EMPTY, _EMPTY, _EMPTY, _EMPTY, _EMPTY)
-
-
-def _mutual(layer: Layer) -> int:
-    forward, backward = layer.tail * layer.size + layer.head, layer.head * layer.size + layer.tail
-    return int(np.isin(forward, backward).sum()) // 2
-
-
-def _both_ways(layer: Layer) -> IntArray:
-    forward, backward = layer.tail * layer.size + layer.head, layer.head * layer.size + layer.tail
-    return forward if layer.directed else np.concatenate([forward, backward])
-
-
 def _per_neuron(graph: Connectome, kind: str, end: str, weighted: bool) -> IntArray:
     of_kind = graph.kinds == kind
     totals = np.zeros(graph.num_neurons, dtype=np.int64)
@@ -212,18 +194,12 @@ def _per_neuron(graph: Connectome, kind: str, end: str, weighted: bool) -> IntAr
     return totals
 
 
-def _role_blocks(graph: Connectome, kind: str, weighted: bool) -> IntArray:
-    of_kind = graph.kinds == kind
+def _role_blocks(graph: Connectome, layer: Layer) -> IntArray:
+    """[2, R, R] links and synapses from role to role with self-loops; a gap pair counts once, the first role first."""
     role = np.array([ROLES.index(name) for name in graph.roles.tolist()], dtype=np.int64)
-    blocks = np.zeros((len(ROLES), len(ROLES)), dtype=np.int64)
-    ends = role[graph.pre[of_kind]], role[graph.post[of_kind]]
-    np.add.at(blocks, ends, graph.counts[of_kind] if weighted else 1)
+    ends = np.stack([role[np.concatenate([end, layer.loops])] for end in (layer.tail, layer.head)])
+    source, target = ends if layer.directed else np.sort(ends, axis=0)
+    counts, blocks = graph.counts[layer.rows], np.zeros((2, len(ROLES), len(ROLES)), dtype=np.int64)
+    np.add.at(blocks[0], (source, target), 1)
+    np.add.at(blocks[1], (source, target), counts)
     return blocks
-
-
-def _places(graph: Connectome) -> IntArray:
-    return graph.pre * max(graph.num_neurons, 1) + graph.post
-
-
-def _pairs(graph: Connectome) -> IntArray:
-    return np.unique(_places(graph))

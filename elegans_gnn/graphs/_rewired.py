@@ -27,6 +27,11 @@ def degree_preserving(layer: Layer, stream: Stream, *, swaps: float) -> Wiring:
     return _swapped(layer, layer.tail, layer.head, stream, swaps)
 
 
+def role_degree(layer: Layer, stream: Stream, roles: IntArray, *, swaps: float) -> Wiring:
+    """As `degree_preserving`, but only swaps that keep the number of links from each role to each role."""
+    return _swapped(layer, layer.tail, layer.head, stream, swaps, roles)
+
+
 def configuration(layer: Layer, stream: Stream, *, swaps: float) -> Wiring:
     """Stubs joined at random, multiple links and loops repaired by swaps, then randomized by swaps.
 
@@ -49,15 +54,14 @@ def reciprocity_preserving(layer: Layer, stream: Stream, *, swaps: float) -> Wir
     """
     if not layer.directed:
         return degree_preserving(layer, stream, swaps=swaps)
-    size, forward = layer.size, layer.tail * layer.size + layer.head
-    backward = layer.head * size + layer.tail
+    size, (forward, backward) = layer.size, layer.places
     order = np.argsort(forward, kind="stable")
     partner = order[np.minimum(np.searchsorted(forward[order], backward), max(len(order) - 1, 0))]
     mutual = forward[partner] == backward
     one_way, up = np.flatnonzero(~mutual), np.flatnonzero(mutual & (layer.tail < layer.head))
-    label = np.arange(layer.num_links)
-    single = Links(size, layer.tail[one_way], layer.head[one_way], label[one_way], label[one_way], False, False)
-    double = Links(size, layer.tail[up], layer.head[up], up, partner[up], False, True)
+    label, alike = np.arange(layer.num_links), np.zeros(size, np.int64)
+    single = Links(size, layer.tail[one_way], layer.head[one_way], label[one_way], label[one_way], False, False, alike)
+    double = Links(size, layer.tail[up], layer.head[up], up, partner[up], False, True, alike)
     moves = 0
     pairs = len(one_way) + len(up), size * (size - 1) // 2
     for turn in range(_rounds(swaps, *pairs)):
@@ -137,8 +141,10 @@ def repair(links: Links, stream: Stream) -> bool:
     return not bad
 
 
-def _swapped(layer: Layer, tail: IntArray, head: IntArray, stream: Stream, swaps: float) -> Wiring:
-    links = _links(layer, tail.copy(), head.copy())
+def _swapped(
+    layer: Layer, tail: IntArray, head: IntArray, stream: Stream, swaps: float, roles: IntArray | None = None
+) -> Wiring:
+    links = _links(layer, tail.copy(), head.copy(), roles)
     moves = 0
     places = layer.size * (layer.size - 1) // (1 if layer.directed else 2)
     for turn in range(_rounds(swaps, layer.num_links, places)):
@@ -149,9 +155,9 @@ def _swapped(layer: Layer, tail: IntArray, head: IntArray, stream: Stream, swaps
     return Wiring(links.tail, links.head, np.arange(layer.num_links), frozen)
 
 
-def _links(layer: Layer, tail: IntArray, head: IntArray) -> Links:
-    label = np.arange(layer.num_links)
-    return Links(layer.size, tail, head, label, label.copy(), layer.directed, not layer.directed)
+def _links(layer: Layer, tail: IntArray, head: IntArray, roles: IntArray | None = None) -> Links:
+    label, roles = np.arange(layer.num_links), np.zeros(layer.size, np.int64) if roles is None else roles
+    return Links(layer.size, tail, head, label, label.copy(), layer.directed, not layer.directed, roles)
 
 
 def _rounds(swaps: float, used: int, places: int) -> int:

@@ -33,6 +33,7 @@ class Links:
         tail_stub, head_stub: [M] a label that stays with each end wherever it is linked to.
         ordered: whether (u, v) and (v, u) are different places, which may both be in use.
         undirected: whether either end may play the head.
+        roles: [N] a number per neuron; the number of links from role to role stays (equal numbers: no restriction).
     """
 
     size: int
@@ -42,6 +43,7 @@ class Links:
     head_stub: IntArray
     ordered: bool
     undirected: bool
+    roles: IntArray
 
     def code(self, tail: IntArray, head: IntArray) -> IntArray:
         """One number per place; two links must not have the same."""
@@ -52,6 +54,14 @@ class Links:
     def codes(self) -> IntArray:
         """[M] the places in use."""
         return self.code(self.tail, self.head)
+
+    def may_swap(self, tail_1: IntArray, head_1: IntArray, tail_2: IntArray, head_2: IntArray) -> NDArray[np.bool_]:
+        """Whether an exchange of heads makes no loop and keeps the links from role to role.
+
+        It keeps them exactly if both tails, or both heads, have the same role.
+        """
+        same_role = (self.roles[tail_1] == self.roles[tail_2]) | (self.roles[head_1] == self.roles[head_2])
+        return (tail_1 != head_2) & (tail_2 != head_1) & same_role
 
 
 def swap_round(links: Links, stream: Stream, blocked: IntArray | None = None) -> int:
@@ -67,13 +77,15 @@ def swap_round(links: Links, stream: Stream, blocked: IntArray | None = None) ->
     order, active = stream.permutation(len(links.tail)), stream.coins(half)
     first, second = order[:half][active], order[half : 2 * half][active]
     if links.undirected:
-        _reverse(links, second[stream.coins(len(second))])
+        turned = second[stream.coins(len(second))]
+        for one, other in ((links.tail, links.head), (links.tail_stub, links.head_stub)):
+            one[turned], other[turned] = other[turned], one[turned]
     tail_1, tail_2, head_1, head_2 = links.tail[first], links.tail[second], links.head[first], links.head[second]
     present, new_1, new_2 = links.codes(), links.code(tail_1, head_2), links.code(tail_2, head_1)
     parts = [present, new_1, new_2] if blocked is None else [present, new_1, new_2, blocked]
     alone = _occurs_once(np.concatenate(parts), links.size**2)
     proposed = alone[len(present) : len(present) + 2 * len(first)].reshape(2, -1).all(axis=0)
-    legal = (tail_1 != head_2) & (tail_2 != head_1) & alone[first] & alone[second] & proposed
+    legal = links.may_swap(tail_1, head_1, tail_2, head_2) & alone[first] & alone[second] & proposed
     one, other = first[legal], second[legal]
     for column in (links.head, links.head_stub):
         column[one], column[other] = column[other], column[one]
@@ -87,18 +99,14 @@ def _occurs_once(codes: IntArray, bound: int) -> NDArray[np.bool_]:
     return (times == 1)[which]
 
 
-def _reverse(links: Links, which: IntArray) -> None:
-    for one, other in ((links.tail, links.head), (links.tail_stub, links.head_stub)):
-        one[which], other[which] = other[which], one[which]
-
-
 def triangle_round(links: Links, stream: Stream) -> int:
     """Try to reverse directed triangles u -> v -> w -> u without a reverse edge; returns how many were.
 
     Swaps alone cannot do this, and with it they connect all simple digraphs of given degrees (Rao, Jana &
     Bandyopadhyay 1996). Each try takes a random edge u -> v and a random edge out of v. A triangle is met with
     probability (1/d_u + 1/d_v + 1/d_w) / M, which its reversal does not change (an edge keeps its tail): the step is
-    symmetric. One try for every four links, each made or skipped by a fair coin, one after another.
+    symmetric. One try for every four links, each made or skipped by a fair coin, one after another. A triangle of three
+    roles stays as it is: its reversal would change the links from role to role.
     """
     count, size = len(links.tail), links.size
     if count < 3:
@@ -109,7 +117,7 @@ def triangle_round(links: Links, stream: Stream) -> int:
     by_tail = np.argsort(links.tail, kind="stable").tolist()
     degree = np.bincount(links.tail, minlength=size)
     start, degree = (np.cumsum(degree) - degree).tolist(), degree.tolist()
-    tail, head = links.tail.tolist(), links.head.tolist()
+    tail, head, role = links.tail.tolist(), links.head.tolist(), links.roles.tolist()
     link_at = dict(zip((links.tail * size + links.head).tolist(), range(count), strict=True))
     moves = 0
     for edge, pick in zip(edges, picks, strict=True):
@@ -119,7 +127,8 @@ def triangle_round(links: Links, stream: Stream) -> int:
         onward = by_tail[start[v] + pick % degree[v]]
         w = head[onward]
         closing = link_at.get(w * size + u)
-        if closing is None or v * size + u in link_at or w * size + v in link_at or u * size + w in link_at:
+        reverse = v * size + u, w * size + v, u * size + w
+        if closing is None or any(place in link_at for place in reverse) or len({role[u], role[v], role[w]}) == 3:
             continue
         for link, old, new in ((edge, v, w), (onward, w, u), (closing, u, v)):
             del link_at[tail[link] * size + old]
@@ -138,18 +147,20 @@ def swap_exists(links: Links, blocked: IntArray | None = None) -> bool:
         tails, heads = links.tail[one + 1 :], links.head[one + 1 :]
         for tail, head in ((tails, heads), (heads, tails)) if links.undirected else ((tails, heads),):
             first, second = links.code(links.tail[[one]], head), links.code(tail, links.head[[one]])
-            fits = (links.tail[one] != head) & (links.head[one] != tail) & (first != second)
+            fits = links.may_swap(links.tail[[one]], links.head[[one]], tail, head) & (first != second)
             if (fits & ~np.isin(first, taken) & ~np.isin(second, taken)).any():
                 return True
     return False
 
 
 def triangle_exists(links: Links) -> bool:
-    """Whether any directed triangle has no reverse edge: one-way edges u -> v, v -> w, w -> u."""
+    """Whether any directed triangle can be reversed: one-way edges u -> v, v -> w, w -> u, at most two roles."""
     from scipy.sparse import coo_array
 
     forward = links.tail * links.size + links.head
     one_way = ~np.isin(links.head * links.size + links.tail, forward)
     ends = links.tail[one_way], links.head[one_way]
     edge = coo_array((np.ones(len(ends[0]), dtype=np.int64), ends), shape=(links.size, links.size)).tocsr()
-    return bool((edge @ edge).multiply(edge.T).sum() > 0)
+    # Any two neurons of a triangle are linked: two of a role are the ends of one of its edges.
+    within = coo_array(((links.roles[ends[0]] == links.roles[ends[1]]).astype(np.int64), ends), shape=edge.shape)
+    return bool((edge @ edge).multiply(within.tocsr().T).sum() > 0)

@@ -31,11 +31,14 @@ def simple_digraph(connectome: Connectome) -> nx.DiGraph:
 
     graph = nx.DiGraph()
     graph.add_nodes_from(range(connectome.num_neurons))
-    merged = connectome.merged()
-    for pre, post, count in zip(merged.pre.tolist(), merged.post.tolist(), merged.counts.tolist(), strict=True):
-        if pre != post:
-            graph.add_edge(pre, post, weight=count)
+    graph.add_weighted_edges_from(_simple_links(connectome).T.tolist())
     return graph
+
+
+def _simple_links(connectome: Connectome) -> NDArray[np.int64]:
+    """[3, L] pre, post and number of synapses of each link of the simple graph."""
+    merged = connectome.merged()
+    return np.stack([merged.pre, merged.post, merged.counts])[:, merged.pre != merged.post]
 
 
 def density(connectome: Connectome) -> float:
@@ -187,15 +190,11 @@ class RoleFlow:
 
 def role_flow(connectome: Connectome, *, weighted: bool = False) -> RoleFlow:
     """Links of the simple graph (weighted: their synapses) from role to role."""
-    import networkx as nx
-
-    graph = simple_digraph(connectome)
-    nx.set_node_attributes(graph, dict(enumerate(connectome.roles.tolist())), "role")
+    pre, post, counts = _simple_links(connectome)
     roles = [role for role in ROLES if role in connectome.roles]
+    number = np.array([roles.index(role) for role in connectome.roles.tolist()], dtype=np.int64)
     matrix = np.zeros((len(roles), len(roles)), dtype=np.int64)
-    for pre, post, count in graph.edges(data="weight"):
-        cell = roles.index(graph.nodes[pre]["role"]), roles.index(graph.nodes[post]["role"])
-        matrix[cell] += count if weighted else 1
+    np.add.at(matrix, (number[pre], number[post]), counts if weighted else 1)
     return RoleFlow(tuple(roles), matrix)
 
 

@@ -20,6 +20,8 @@ from elegans_gnn.models.pretrained import MODEL_CLASSES, from_pretrained, save_p
 
 Model = TypeVar("Model", bound="ImageModel")
 
+# Of the images that models take, in pixels.
+LEAST_SIZE = 8
 # Task -> name -> class; classes enter it where they are defined.
 MODELS: dict[str, dict[str, type[ImageModel]]] = {}
 
@@ -49,11 +51,13 @@ class Configurable:
     Args:
         forwards_to: further classes that receive keywords, such as a layer inside.
         fixed: keywords that are no options, because the class or its images decide them.
+        python_only: options that no command line can give.
         choices: option -> the names it takes, where its entry in the docstring does not list them.
     """
 
     forwards_to: ClassVar[tuple[type, ...]] = ()
     fixed: ClassVar[tuple[str, ...]] = ()
+    python_only: ClassVar[tuple[str, ...]] = ()
     choices: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     @classmethod
@@ -160,10 +164,9 @@ class ImageModel(Configurable, nn.Module):
         if task is not None:
             cls.task = task
             MODELS.setdefault(task, {})
-        if task is not None and name is None:
-            return
         if name is None:
-            enter(cls, (MODEL_CLASSES, cls.__name__))
+            if task is None:
+                enter(cls, (MODEL_CLASSES, cls.__name__))
             return
         if cls.task not in MODELS:
             raise invalid("task", "given by a base class", repr(cls.task), "derive from Autoencoder or Classifier")
@@ -172,6 +175,18 @@ class ImageModel(Configurable, nn.Module):
         ordered = sorted(models.items(), key=lambda item: item[1].place)
         models.clear()
         models.update(ordered)
+
+    def set_images(self, in_channels: int, image_size: int, **sizes: tuple[int, int]) -> None:
+        """Keep the shape of the images, after a check of it and of further sizes, given as argument=(value, least)."""
+        self.check_least(in_channels=(in_channels, 1), image_size=(image_size, LEAST_SIZE), **sizes)
+        self.in_channels, self.image_size = in_channels, image_size
+
+    @classmethod
+    def check_least(cls, **limits: tuple[int, int]) -> None:
+        """Refuse sizes below their least value, given as argument=(value, least)."""
+        for argument, (value, least) in limits.items():
+            if value < least:
+                raise invalid(argument, f">= {least}", value, f"see the defaults of {cls.__name__}")
 
     def parameters_by_part(self) -> dict[str, int]:
         """Number of parameters of each part."""
@@ -206,12 +221,21 @@ def _parameters(part: nn.Module | nn.Parameter) -> list[nn.Parameter]:
 class Autoencoder(ImageModel, task="autoencoder"):
     """Image -> code -> logits of ink, one per pixel.
 
+    Args:
+        code: length of the code, in floats.
+        image_size, in_channels: of the images.
+
     Shapes:
         images: [B, in_channels, image_size, image_size], ink between 0 and 1; output: logits of the same shape;
         code: [B, code_length].
     """
 
     code_length: int
+
+    def set_code(self, code: int, in_channels: int, image_size: int, **sizes: tuple[int, int]) -> None:
+        """Keep the length of the code and the shape of the images, after a check; see `set_images`."""
+        self.set_images(in_channels, image_size, code=(code, 1), **sizes)
+        self.code_length = code
 
     def encode(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch code"]:
         """Images to codes."""
@@ -235,11 +259,22 @@ class Autoencoder(ImageModel, task="autoencoder"):
 class Classifier(ImageModel, task="classifier"):
     """Image -> logits of the classes.
 
+    Args:
+        num_classes: number of classes, at least 2.
+        in_channels: colour channels of the images.
+        image_size: height and width.
+
     Shapes:
         images: [B, in_channels, image_size, image_size] (image_size 0: any size); output: [B, num_classes].
     """
 
     num_classes: int
+
+    def set_classes(self, num_classes: int) -> None:
+        """Keep the number of classes, at least two."""
+        if num_classes < 2:
+            raise invalid("num_classes", ">= 2", num_classes, "give one number per class of the labels")
+        self.num_classes = num_classes
 
     def loss(
         self,
@@ -249,16 +284,3 @@ class Classifier(ImageModel, task="classifier"):
     ) -> Float[Tensor, ""]:
         """Mean cross-entropy; `label_smoothing` spreads that share of each target over all classes."""
         return F.cross_entropy(self(images), labels, label_smoothing=label_smoothing)
-
-
-def check_least(model: str, **limits: tuple[int, int]) -> None:
-    """Refuse sizes below their least value, given as argument=(value, least)."""
-    for argument, (value, least) in limits.items():
-        if value < least:
-            raise invalid(argument, f">= {least}", value, f"see the defaults of {model}")
-
-
-def check_classes(num_classes: int) -> None:
-    """Refuse fewer than two classes."""
-    if num_classes < 2:
-        raise invalid("num_classes", ">= 2", num_classes, "give one number per class of the labels")

@@ -17,15 +17,14 @@ TIMM = "timm/"
 # torchvision warns unless init_weights is given for these.
 _WITH_INIT_WEIGHTS = ("googlenet", "inception_v3")
 _AUXILIARY = ("aux1", "aux2", "AuxLogits")
-_PLAIN = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 class Backbone(NamedTuple):
     """A network with its classifier, and the mean and standard deviation that normalise its images' colours."""
 
     body: nn.Module
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
 
 
 def load_backbone(name: str, weights: str | None, image_size: int) -> Backbone:
@@ -54,7 +53,7 @@ def _torchvision_model(name: str, weights: str | None, image_size: int) -> Backb
             raise _no_size(name, image_size)
         options["image_size"] = image_size
     if not weights:
-        return Backbone(models.get_model(name, weights=None, **options), *_PLAIN)
+        return Backbone(models.get_model(name, weights=None, **options))
     offered = [entry.name for entry in models.get_model_weights(name)]
     if weights not in (*offered, "DEFAULT"):
         raise invalid("weights", f"DEFAULT or one of {', '.join(offered)}", repr(weights), "choose one of these")
@@ -76,7 +75,7 @@ def _timm_model(name: str, pretrained: bool, image_size: int) -> Backbone:
     with _quiet_hub():
         body: Any = timm.create_model(name, pretrained=pretrained)
     if not pretrained:
-        return Backbone(body, *_PLAIN)
+        return Backbone(body)
     return Backbone(body, tuple(body.pretrained_cfg["mean"]), tuple(body.pretrained_cfg["std"]))
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.models._base import Autoencoder, check_least, keeps_arguments
+from elegans_gnn.models._base import Autoencoder, keeps_arguments
 from elegans_gnn.models._blocks import ResidualBlock, centred, check_images, pixel_decoder, use_channels_last
 from elegans_gnn.models.cores import build_core
 
@@ -28,7 +28,7 @@ class ElegansAutoencoder(Autoencoder, name="elegans", place=0):
     Args:
         connectome: the graph.
         code: length of the code, in floats.
-        channels: C, maps per neuron; the state of a neuron has 16 C floats.
+        channels: maps of 4 x 4 per neuron, so that its state has 16 floats per map.
         encoder_width: channels of the encoder at 7 x 7.
         encoder_blocks: residual blocks of the encoder at 7 x 7.
         decoder_width: channels of the decoder at 7 x 7.
@@ -38,7 +38,7 @@ class ElegansAutoencoder(Autoencoder, name="elegans", place=0):
             :class:`ConnectomeConv` (steps, inputs, outputs, unit, activation, signs, gap, ...).
 
     Shapes:
-        images: [B, 1, 28, 28], ink between 0 and 1; output: logits [B, 1, 28, 28]; code: [B, code].
+        images: [B, 1, 28, 28], see :class:`Autoencoder`.
 
     Raises:
         ValueError: an image of another shape, or an option that cannot work, with the remedy.
@@ -69,15 +69,9 @@ class ElegansAutoencoder(Autoencoder, name="elegans", place=0):
         **options: object,
     ) -> None:
         super().__init__()
-        check_least(
-            "ElegansAutoencoder",
-            code=(code, 1),
-            encoder_width=(encoder_width, 1),
-            encoder_blocks=(encoder_blocks, 0),
-            decoder_width=(decoder_width, 1),
-            decoder_blocks=(decoder_blocks, 0),
-        )
-        self.code_length, self.image_size, self.in_channels = code, IMAGE_SIZE, 1
+        widths = {"encoder_width": (encoder_width, 1), "decoder_width": (decoder_width, 1)}
+        blocks = {"encoder_blocks": (encoder_blocks, 0), "decoder_blocks": (decoder_blocks, 0)}
+        self.set_code(code, 1, IMAGE_SIZE, **widths, **blocks)
         self.core = build_core(connectome, channels, core, **options)
         self.encoder = nn.Sequential(
             nn.Conv2d(1, encoder_width, 6, stride=4, padding=1),
@@ -90,12 +84,10 @@ class ElegansAutoencoder(Autoencoder, name="elegans", place=0):
         use_channels_last(self)
 
     def encode(self, images: Float[Tensor, "batch 1 28 28"]) -> Float[Tensor, "batch code"]:
-        """Images to codes, through the connectome."""
         check_images(images, 1, IMAGE_SIZE)
         maps = self.encoder(centred(images))
         signal = maps.contiguous().view(images.shape[0], self.core.num_inputs, -1)
         return self.to_code(self.core(signal).flatten(1))
 
     def decode(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch 1 28 28"]:
-        """Codes to logits of ink."""
         return self.decoder(self.from_code(code))

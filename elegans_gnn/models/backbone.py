@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import invalid
-from elegans_gnn.models._base import Classifier, check_classes, check_least, keeps_arguments
-from elegans_gnn.models._load_backbone import TIMM, image_size_of, load_backbone, remove_classifier
+from elegans_gnn.models._base import Classifier, keeps_arguments
+from elegans_gnn.models._load_backbone import TIMM, Backbone, image_size_of, load_backbone, remove_classifier
 from elegans_gnn.models.head import ElegansHead
 
 COLOURS = 3
@@ -27,8 +27,8 @@ class BackboneClassifier(Classifier):
         backbone: a name of torchvision (``"resnet18"``), of timm (``"timm/resnet18"``, extra ``backbones``), or a
             module that ends in a linear layer. The module itself is changed; auxiliary classifiers are removed too.
         num_classes: number of classes, at least 2.
-        weights: of the backbone: a name of torchvision, such as ``"DEFAULT"``; for timm any text means its pretrained
-            weights; None (or "") leaves the backbone random.
+        weights: pretrained weights of the backbone: a name of torchvision, such as ``"DEFAULT"``; for timm any text
+            means its pretrained weights; None (or "") leaves the backbone random.
         frozen: keep the backbone in evaluation mode and without gradients, and train the head alone.
         resize: height and width that images are resized to first (bilinear, antialiased), such as 224; 0 keeps their
             size. Weights from ImageNet expect about 224 pixels: resizing smaller images helps, and costs time.
@@ -49,12 +49,7 @@ class BackboneClassifier(Classifier):
         ImportError: timm is missing.
     """
 
-    PARTS: ClassVar = {
-        "backbone": ("backbone",),
-        "projection": ("projection",),
-        "core": ("core",),
-        "head": ("readout",),
-    }
+    PARTS: ClassVar = {"backbone": ("backbone",), **ElegansHead.PARTS, "head": ("readout",)}
     forwards_to = (ElegansHead,)
     # The size of a backbone's images is a choice; the number of its classes is not.
     fixed = ("connectome", "num_classes")
@@ -78,18 +73,15 @@ class BackboneClassifier(Classifier):
         **head: object,
     ) -> None:
         super().__init__()
-        check_classes(num_classes)
-        check_least("attach_head", resize=(resize, 0), image_size=(image_size, 0))
+        self.set_classes(num_classes)
+        self.check_least(resize=(resize, 0), image_size=(image_size, 0))
         if image_size and not isinstance(backbone, str):
             remedy = "build the module for that size"
             raise invalid("image_size", "omitted when the backbone is a module", image_size, remedy)
         mean, std = _per_colour("mean", mean), _per_colour("std", std)
-        usual_mean, usual_std = (0.0,) * COLOURS, (1.0,) * COLOURS
-        if isinstance(backbone, str):
-            body, usual_mean, usual_std = load_backbone(backbone, weights, image_size)
-        else:
-            body = backbone
-        self.num_classes, self.frozen, self.resize = num_classes, frozen, resize
+        named = load_backbone(backbone, weights, image_size) if isinstance(backbone, str) else Backbone(backbone)
+        body, usual_mean, usual_std = named
+        self.frozen, self.resize = frozen, resize
         features, takes = remove_classifier(body), image_size_of(body)
         if takes and resize not in (0, takes):
             raise invalid("resize", f"0 or {takes}, the size of this backbone's images", resize, f"use resize={takes}")
@@ -172,31 +164,10 @@ def _per_colour(argument: str, values: Sequence[float] | None) -> tuple[float, .
 
 
 def attach_head(
-    backbone: nn.Module | str,
-    connectome: Connectome,
-    num_classes: int,
-    *,
-    weights: str | None = None,
-    frozen: bool = False,
-    resize: int = 0,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    image_size: int = 0,
-    **head: Any,
+    backbone: nn.Module | str, connectome: Connectome, num_classes: int, **options: Any
 ) -> BackboneClassifier:
     """Put a connectome in place of a backbone's last linear layer.
 
     Arguments and errors are those of :class:`BackboneClassifier`.
     """
-    return BackboneClassifier(
-        connectome,
-        backbone,
-        num_classes,
-        weights=weights,
-        frozen=frozen,
-        resize=resize,
-        mean=mean,
-        std=std,
-        image_size=image_size,
-        **head,
-    )
+    return BackboneClassifier(connectome, backbone, num_classes, **options)

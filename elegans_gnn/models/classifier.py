@@ -9,11 +9,10 @@ from torch import Tensor, nn
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import invalid
-from elegans_gnn.models._base import Classifier, check_classes, check_least, keeps_arguments
+from elegans_gnn.models._base import Classifier, keeps_arguments
 from elegans_gnn.models._blocks import MAP_SIZE, ResidualBlock, check_images, use_channels_last
 from elegans_gnn.models.cores import build_core
 
-LEAST_SIZE = 8
 # The stem's last convolution takes a grid of 7 or 8 places to the 4 x 4 of the neurons' maps.
 STEM_SIZE = 2 * MAP_SIZE
 # Grids larger than this are halved once more.
@@ -28,19 +27,14 @@ class ElegansClassifier(Classifier, name="elegans", place=0):
 
     Args:
         connectome: the graph.
-        num_classes: number of classes, at least 2.
-        in_channels: colour channels of the images.
-        image_size: height and width, at least 8.
+        num_classes, in_channels, image_size: see :class:`Classifier`.
         width: channels of the stem on its last grid.
         blocks: residual blocks on each grid that is smaller than the image.
-        channels: C, maps per neuron; the state of a neuron has 16 C floats.
+        channels: maps of 4 x 4 per neuron, so that its state has 16 floats per map.
         dropout: share of the readout's features that are set to zero in training.
         core: what connects input and output neurons: message passing, or a substitute to compare with.
         options: of the core, see :func:`core_options`; for message passing the arguments of :class:`RecurrentCore` and
             :class:`ConnectomeConv` (steps, inputs, outputs, unit, activation, ...).
-
-    Shapes:
-        images: [B, in_channels, image_size, image_size]; output: logits [B, num_classes].
 
     Raises:
         ValueError: an image of another shape, or an option that cannot work, with the remedy.
@@ -67,17 +61,10 @@ class ElegansClassifier(Classifier, name="elegans", place=0):
         **options: object,
     ) -> None:
         super().__init__()
-        check_classes(num_classes)
-        check_least(
-            "ElegansClassifier",
-            in_channels=(in_channels, 1),
-            image_size=(image_size, LEAST_SIZE),
-            width=(width, 2),
-            blocks=(blocks, 0),
-        )
+        self.set_classes(num_classes)
+        self.set_images(in_channels, image_size, width=(width, 2), blocks=(blocks, 0))
         if not 0 <= dropout < 1:
             raise invalid("dropout", "in [0, 1)", dropout, "use dropout=0 for none")
-        self.num_classes, self.in_channels, self.image_size = num_classes, in_channels, image_size
         self.core = build_core(connectome, channels, core, **options)
         self.stem = _stem(in_channels, image_size, width, blocks, self.core.num_inputs * channels)
         features = self.core.num_outputs * self.core.features_out
@@ -85,7 +72,6 @@ class ElegansClassifier(Classifier, name="elegans", place=0):
         use_channels_last(self)
 
     def forward(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch cls"]:
-        """Logits of the classes."""
         check_images(images, self.in_channels, self.image_size)
         signal = self.stem(images).contiguous().view(images.shape[0], self.core.num_inputs, -1)
         return self.head(self.core(signal).flatten(1))

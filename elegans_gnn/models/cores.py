@@ -38,15 +38,7 @@ class Core(Configurable, nn.Module):
     features_out: int
 
     def __init_subclass__(cls, *, name: str | None = None, **others: Any) -> None:
-        """Enter a core into the table.
-
-        Args:
-            name: the core's name in :data:`CORES`; without one it is not listed.
-            others: of further base classes.
-
-        Raises:
-            ValueError: another core has this name.
-        """
+        """Enter a core into :data:`CORES` under its name, if it has one; a name of another core is refused."""
         super().__init_subclass__(**others)
         if name is not None:
             enter(cls, (CORES, name))
@@ -78,10 +70,11 @@ class FrozenCore(MessagePassingCore, name="frozen"):
         self.requires_grad_(False)
 
 
-class TensorNetworkCore(Core, TensorNetwork, name="tensor-network"):
-    """:class:`TensorNetwork` on one vector that all sensory neurons take; its output is one vector."""
+class OneVectorCore(Core):
+    """A tensor network on one vector that all sensory neurons take; its output is one vector."""
 
     fixed = ("kernel_size", "recurrence")
+    python_only = ("visit_rank",)
     choices: ClassVar = {"readout": READOUTS}
 
     def __init__(self, connectome: Connectome, features: int, **options: Any) -> None:
@@ -90,20 +83,16 @@ class TensorNetworkCore(Core, TensorNetwork, name="tensor-network"):
         self.features_in = self.features_out = features
 
 
-class ReservoirCore(Core, Reservoir, name="reservoir"):
+class TensorNetworkCore(OneVectorCore, TensorNetwork, name="tensor-network"):
+    """:class:`TensorNetwork` as a core."""
+
+
+class ReservoirCore(OneVectorCore, Reservoir, name="reservoir"):
     """:class:`Reservoir`, the tensor network with its initial weights.
 
     No gradient passes through it. An encoder in front of it learns through the readout's query alone
     (``readout="cross"``, the default), and not at all with a readout without such a query.
     """
-
-    fixed = TensorNetworkCore.fixed
-    choices: ClassVar = TensorNetworkCore.choices
-
-    def __init__(self, connectome: Connectome, features: int, **options: Any) -> None:
-        super().__init__(connectome, features, **options)
-        self.num_inputs = self.num_outputs = 1
-        self.features_in = self.features_out = features
 
 
 class DirectCore(Core, name="none"):
@@ -175,11 +164,7 @@ class RandomCore(DenseCore, name="random"):
 
 
 def core_class(core: str) -> type[Core]:
-    """The class of a core.
-
-    Raises:
-        ValueError: no core of this name.
-    """
+    """The class of a core; refuses unknown names."""
     if core not in CORES:
         raise unknown_name("core", core, CORES)
     return CORES[core]

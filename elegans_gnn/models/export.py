@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from elegans_gnn.errors import invalid, require
 from elegans_gnn.nn import TensorNetwork
+from elegans_gnn.ops.synaptic import dense_synaptic
 
 IMAGES, OUTPUT, BATCH = "images", "output", "batch"
 
@@ -16,8 +18,9 @@ IMAGES, OUTPUT, BATCH = "images", "output", "batch"
 def export_program(model: nn.Module, example: Tensor, *, dynamic_batch: bool = True) -> torch.export.ExportedProgram:
     """The forward pass in evaluation mode as an exported program.
 
-    Sums along synapses become products with a dense [N, N] matrix, which every runtime has and which cost N^2 / E times
-    as much. The operators of the tensor network stay: a program with that core needs this package to run.
+    Sums along synapses become products with a dense [N, N] matrix, and synaptic convolutions become dense ones: every
+    runtime has these, and they cost N^2 / E times as much. The operators of the tensor network stay: a program with
+    that core needs this package to run.
 
     Args:
         model: one of this package's models.
@@ -39,22 +42,14 @@ def export_program(model: nn.Module, example: Tensor, *, dynamic_batch: bool = T
             program = torch.export.export(model, (example,), dynamic_shapes=shapes)
     finally:
         model.train(training)
-    return program.run_decompositions({torch.ops.elegans_gnn.aggregate_forward.default: _dense_aggregate})
+    operators = torch.ops.elegans_gnn
+    dense = {operators.aggregate_forward.default: _dense_aggregate, operators.synaptic_forward.default: dense_synaptic}
+    return program.run_decompositions(dense)
 
 
-def _dense_aggregate(
-    x: Tensor,
-    weight: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    perm: Tensor,
-    colptr: Tensor,
-    row: Tensor,
-    csc_perm: Tensor,
-    reduce: str,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
+def _dense_aggregate(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     """The aggregation as a product with the dense matrix of the graph."""
+    rowptr, col, perm, _, _, _, reduce, _ = rest
     if reduce not in ("sum", "mean"):
         raise invalid("reduce", "sum or mean in an exported model", reduce, "build the model with reduce='sum'")
     neurons, channels = x.shape[1], weight.shape[1]

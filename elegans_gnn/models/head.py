@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import invalid
-from elegans_gnn.models._base import Classifier, check_classes, check_least, keeps_arguments
+from elegans_gnn.models._base import Classifier, keeps_arguments
 from elegans_gnn.models.cores import build_core
 
 
@@ -20,7 +20,7 @@ class ElegansHead(Classifier):
         connectome: the graph.
         in_features: length of a feature vector.
         num_classes: number of classes, at least 2.
-        channels: C; the state of a neuron has 16 C floats.
+        channels: the state of a neuron has 16 floats per channel.
         core: what connects input and output neurons: message passing, or a substitute to compare with.
         options: of the core, see :func:`core_options`.
 
@@ -48,9 +48,9 @@ class ElegansHead(Classifier):
         **options: object,
     ) -> None:
         super().__init__()
-        check_classes(num_classes)
-        check_least("ElegansHead", in_features=(in_features, 1))
-        self.in_features, self.num_classes = in_features, num_classes
+        self.set_classes(num_classes)
+        self.check_least(in_features=(in_features, 1))
+        self.in_features = in_features
         self.core = build_core(connectome, channels, core, **options)
         self.projection = nn.Sequential(
             nn.LayerNorm(in_features), nn.Linear(in_features, self.core.num_inputs * self.core.features_in)
@@ -59,7 +59,6 @@ class ElegansHead(Classifier):
         self.head = nn.Sequential(nn.LayerNorm(read), nn.Linear(read, num_classes))
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch cls"]:
-        """Logits of the classes."""
         if features.dim() != 2 or features.shape[1] != self.in_features:
             remedy = "pool the features to one vector an image, or set in_features to their length"
             raise invalid("features", f"of shape [B, {self.in_features}]", list(features.shape), remedy)

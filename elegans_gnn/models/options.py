@@ -49,7 +49,8 @@ class Option:
 def options_of(build: type[ImageModel], core: str = "message-passing") -> dict[str, Option]:
     """The options of a model class by name, and those of the core that it passes its other keywords to, in order.
 
-    Left out are the connectome and what the images decide (num_classes, in_channels, image_size).
+    Left out are the connectome, what the images decide (num_classes, in_channels, image_size), and options that no
+    command line can give.
 
     Args:
         build: a class of :data:`MODELS`, ElegansHead or BackboneClassifier.
@@ -82,6 +83,7 @@ def _described(build: type[Configurable]) -> dict[str, Option]:
     return {
         name: _describe(owner, parameter, build.choices.get(name))
         for name, (owner, parameter) in build.options().items()
+        if name not in build.python_only
     }
 
 

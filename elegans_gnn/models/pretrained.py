@@ -45,18 +45,15 @@ Model = TypeVar("Model", bound=nn.Module)
 
 @runtime_checkable
 class SavedModel(Protocol):
-    """What a folder is written from."""
+    """What a folder is written from: the keywords the model was built with, its graph if it has one, its weights."""
 
     @property
-    def arguments(self) -> dict[str, Any]:
-        """The keywords the model was built with, but for the graph."""
+    def arguments(self) -> dict[str, Any]: ...
 
     @property
-    def connectome(self) -> Connectome | None:
-        """Its graph, if it has one."""
+    def connectome(self) -> Connectome | None: ...
 
-    def state_dict(self) -> dict[str, Any]:
-        """Its parameters and saved buffers."""
+    def state_dict(self) -> dict[str, Any]: ...
 
 
 def save_pretrained(model: SavedModel, folder: Path | str, *, overwrite: bool = False) -> Path:

@@ -12,22 +12,14 @@ from elegans_gnn.models.cores import core_options
 
 
 def models_of(task: str) -> dict[str, type[ImageModel]]:
-    """The models of a task by name.
-
-    Raises:
-        ValueError: no such task.
-    """
+    """The models of a task by name; refuses an unknown task."""
     if task not in MODELS:
         raise unknown_name("task", task, MODELS)
     return MODELS[task]
 
 
 def model_class(task: str, name: str) -> type[ImageModel]:
-    """The class of a model.
-
-    Raises:
-        ValueError: no such task or model.
-    """
+    """The class of a model; refuses unknown names."""
     models = models_of(task)
     if name not in models:
         raise unknown_name("model", name, models)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from elegans_gnn.ops._aggregate import aggregate
 from elegans_gnn.ops._backends import AGGREGATION, OperatorFamily, available_backends, backend, resolve_backend
 from elegans_gnn.ops._buffers import buffer, release_buffers
+from elegans_gnn.ops.synaptic import synaptic_conv2d
 
 __all__ = [
     "AGGREGATION",
@@ -15,4 +16,5 @@ __all__ = [
     "buffer",
     "release_buffers",
     "resolve_backend",
+    "synaptic_conv2d",
 ]

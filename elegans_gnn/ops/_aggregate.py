@@ -13,7 +13,7 @@ from elegans_gnn._shapes import Float
 from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.ops import _backends, _contract
 from elegans_gnn.ops.codes import REDUCES
-from elegans_gnn.ops.reference import Graph
+from elegans_gnn.ops.reference import Graph, Pair, Problem
 from elegans_gnn.sparse import SparseAdjacency
 
 _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -64,7 +64,7 @@ def aggregate(
     return _eager_forward(x, weight, (graph, reduce, backend))[0]
 
 
-def _raw(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def _raw(x: Tensor, weight: Tensor) -> Pair:
     """The raw operators' shapes: [B, N, C, K] and [E, C], with C = 1 where the channels share a weight."""
     batched = x if x.dim() > 2 else x.unsqueeze(0)
     if weight.dim() == 1:
@@ -84,10 +84,10 @@ def _direct(backend: str, *tensors: Tensor) -> bool:
     return whole and _contract.plain(*tensors)
 
 
-def _eager_forward(x: Tensor, weight: Tensor, call: _Call) -> tuple[Tensor, Tensor]:
+def _eager_forward(x: Tensor, weight: Tensor, call: _Call) -> Pair:
     graph, reduce, backend = call
     if _direct(backend, x, weight):
-        return _backends.implementation(backend).forward(x, weight, graph, reduce)
+        return _backends.implementation(backend).forward(Problem(x, weight, graph, reduce))
     y, winner = _contract.aggregate_forward(*_raw(x, weight), *graph, reduce, backend)
     return y.view(x.shape), winner
 
@@ -117,8 +117,8 @@ def _eager_gradients(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
     need_x, need_weight, _ = ctx.needs_input_grad
     graph, reduce, backend = ctx.call
     if _direct(backend, grad_y, x, weight):
-        kernels = _backends.implementation(backend)
-        grad_x, grad_weight = kernels.backward(grad_y, x, weight, winner, graph, reduce, need_x, need_weight)
+        problem = Problem(x, weight, graph, reduce)
+        grad_x, grad_weight = _backends.implementation(backend).backward(problem, grad_y, winner, need_x, need_weight)
         return grad_x if need_x else None, grad_weight if need_weight else None, None
     states, weights = _raw(x, weight)
     grad_x, grad_weight = _contract.aggregate_backward(
@@ -137,7 +137,7 @@ class _Transformable(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    def forward(x: Tensor, weight: Tensor, *rest: Any) -> Pair:
         y, winner = _contract.aggregate_forward(x, weight, *rest)
         return y, winner
 
@@ -173,6 +173,11 @@ def _validate(x: Tensor, weight: Tensor, adjacency: SparseAdjacency, reduce: str
     if weight.dim() not in (1, 2) or weight.shape[0] != edges or (weight.dim() == 2 and weight.shape[1] != channels):
         expected = f"of shape [{edges}] (one per edge) or [{edges}, {channels}] (per edge and channel)"
         raise invalid("weight", expected, list(weight.shape), "take the order from adjacency.edge_index")
+    validate_types(x, weight, adjacency)
+
+
+def validate_types(x: Tensor, weight: Tensor, adjacency: SparseAdjacency) -> None:
+    """Refuse dtypes and devices that no operator on states and edge weights takes."""
     if x.dtype not in _DTYPES:
         raise invalid("x", "float32, float64, float16 or bfloat16", x.dtype, "convert it with x.to(torch.float32)")
     if weight.dtype != x.dtype and not (weight.dtype == torch.float32 and x.dtype in _HALF):

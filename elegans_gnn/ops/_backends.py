@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple, Protocol, cast
 
 import torch
@@ -20,47 +21,31 @@ from torch import Tensor
 
 from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.ops import codes
-from elegans_gnn.ops.reference import Graph
+from elegans_gnn.ops.reference import Pair, Problem
 
 
 class Backend(Protocol):
-    """What a backend of the aggregation offers; tensors are validated and in the raw operators' shapes."""
+    """What a backend of the aggregation offers, see `elegans_gnn.ops.reference`."""
 
-    def forward(self, x: Tensor, weight: Tensor, graph: Graph, reduce: str) -> tuple[Tensor, Tensor]: ...
+    def forward(self, problem: Problem) -> Pair: ...
 
-    def backward(
-        self,
-        grad_y: Tensor,
-        x: Tensor,
-        weight: Tensor,
-        winner: Tensor,
-        graph: Graph,
-        reduce: str,
-        need_x: bool,
-        need_weight: bool,
-    ) -> tuple[Tensor, Tensor]: ...
+    def backward(self, problem: Problem, grad_y: Tensor, winner: Tensor, need_x: bool, need_weight: bool) -> Pair: ...
 
 
 class OperatorFamily(NamedTuple):
-    """Operators that share their backends.
+    """Operators that share their backends."""
 
-    Args:
-        title: what the operators compute, for messages.
-        backends: the names that `backend` accepts for them.
-        native_dtypes: the dtypes that the native library knows.
-    """
-
-    title: str
-    backends: tuple[str, ...]
+    title: str  # what they compute, for messages
+    backends: tuple[str, ...]  # the names that `backend` accepts for them
     native_dtypes: tuple[torch.dtype, ...]
 
 
 _MODULES = {
-    "reference": "elegans_gnn.ops.reference",
-    "torch": "elegans_gnn.ops.torch_backend",
-    "native": "elegans_gnn.ops.native",
-    "triton": "elegans_gnn.ops.triton_backend",
-    "torch_scatter": "elegans_gnn.ops.scatter_backend",
+    "reference": "reference",
+    "torch": "torch_backend",
+    "native": "native",
+    "triton": "triton_backend",
+    "torch_scatter": "scatter_backend",
 }
 AGGREGATION = OperatorFamily(
     "an aggregation", tuple(_MODULES), (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -85,7 +70,7 @@ def available_backends() -> tuple[str, ...]:
 
 @contextmanager
 def backend(name: str) -> Iterator[None]:
-    """Run every `aggregate` and every tensor network inside the block on one backend.
+    """Run every `aggregate`, `synaptic_conv2d` and tensor network inside the block on one backend.
 
     The choice belongs to the current thread (or task) and is stored with each result, so a backward pass may come after
     the block or from another thread. Without this block the device decides.
@@ -140,11 +125,16 @@ def _has_triton() -> bool:
 
 
 def implementation(name: str) -> Backend:
-    """The module behind a name, imported at its first use."""
+    """The aggregation's module behind a name, imported at its first use."""
     found = _loaded.get(name)
     if found is None:
-        found = _loaded[name] = cast(Backend, importlib.import_module(_MODULES[name]))
+        found = _loaded[name] = cast(Backend, backend_module(name, "elegans_gnn.ops"))
     return found
+
+
+def backend_module(name: str, package: str) -> ModuleType:
+    """The module behind a name, in the package of its operators."""
+    return importlib.import_module(f"{package}.{_MODULES[name]}")
 
 
 def library_path() -> Path:

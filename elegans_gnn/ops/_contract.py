@@ -20,10 +20,10 @@ from torch.utils.flop_counter import register_flop_formula
 
 from elegans_gnn.errors import invalid
 from elegans_gnn.ops import _backends
-from elegans_gnn.ops.reference import Graph
+from elegans_gnn.ops.reference import Graph, Pair, Problem
 
 LIBRARY = torch.library.Library("elegans_gnn", "DEF")
-_GRAPH = "Tensor rowptr, Tensor col, Tensor perm, Tensor colptr, Tensor row, Tensor csc_perm"
+GRAPH = "Tensor rowptr, Tensor col, Tensor perm, Tensor colptr, Tensor row, Tensor csc_perm"
 
 
 def define(schema: str, fake: Callable[..., Any], flops: Callable[..., int] | None = None) -> Any:
@@ -45,12 +45,12 @@ def implement(operator: Any, kernel: Callable[..., Any]) -> None:
     LIBRARY.impl(operator.name().partition("::")[2], kernel, "CompositeExplicitAutograd")
 
 
-def _forward_fake(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+def _forward_fake(x: Tensor, weight: Tensor, *rest: Any) -> Pair:
     reduce = rest[6]
     return x.new_empty(x.shape), x.new_empty(x.shape if reduce == "max" else (0,), dtype=torch.int32)
 
 
-def _backward_fake(grad_y: Tensor, x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+def _backward_fake(grad_y: Tensor, x: Tensor, weight: Tensor, *rest: Any) -> Pair:
     need_x, need_weight = rest[-2:]
     return x.new_empty(x.shape if need_x else (0,)), weight.new_empty(weight.shape if need_weight else (0,))
 
@@ -67,31 +67,31 @@ def _backward_flops(grad_y: tuple[int, ...], x: tuple[int, ...], weight: tuple[i
 
 
 aggregate_forward = define(
-    f"aggregate_forward(Tensor x, Tensor weight, {_GRAPH}, str reduce, str backend) -> (Tensor y, Tensor winner)",
+    f"aggregate_forward(Tensor x, Tensor weight, {GRAPH}, str reduce, str backend) -> (Tensor y, Tensor winner)",
     _forward_fake,
     _forward_flops,
 )
 aggregate_backward = define(
-    f"aggregate_backward(Tensor grad_y, Tensor x, Tensor weight, Tensor winner, {_GRAPH}, str reduce, str backend, "
+    f"aggregate_backward(Tensor grad_y, Tensor x, Tensor weight, Tensor winner, {GRAPH}, str reduce, str backend, "
     "bool need_x, bool need_weight) -> (Tensor grad_x, Tensor grad_weight)",
     _backward_fake,
     _backward_flops,
 )
 
 
-def _forward(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+def _forward(x: Tensor, weight: Tensor, *rest: Any) -> Pair:
     *graph, reduce, backend = rest
     if not x.numel():
         return _forward_fake(x, weight, *rest)
-    return _backends.implementation(backend).forward(x, weight, Graph(*graph), reduce)
+    return _backends.implementation(backend).forward(Problem(x, weight, Graph(*graph), reduce))
 
 
-def _backward(grad_y: Tensor, x: Tensor, weight: Tensor, winner: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+def _backward(grad_y: Tensor, x: Tensor, weight: Tensor, winner: Tensor, *rest: Any) -> Pair:
     *graph, reduce, backend, need_x, need_weight = rest
     if not x.numel():
         return x.new_empty(x.shape if need_x else (0,)), weight.new_zeros(weight.shape if need_weight else (0,))
-    kernels = _backends.implementation(backend)
-    return kernels.backward(grad_y, x, weight, winner, Graph(*graph), reduce, need_x, need_weight)
+    problem = Problem(x, weight, Graph(*graph), reduce)
+    return _backends.implementation(backend).backward(problem, grad_y, winner, need_x, need_weight)
 
 
 implement(aggregate_forward, _forward)

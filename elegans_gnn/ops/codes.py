@@ -13,6 +13,12 @@ REDUCES = tuple(REDUCE)
 AGGREGATE_CALL = "=33q"
 ABI = 1
 
+# The layout of synaptic_call in csrc/synaptic.h.
+SYNAPTIC_CALL = "=31q"
+
+# What a call returns that is not 0.
+STATUS = {1: "not enough memory for the working buffers", 2: "this processor lacks the requested instruction set"}
+
 # A program of visits: enum Code, Fuse and Norm in csrc/visits_program.h.
 OP_FUSE, OP_ADD, OP_UNIT_INPUT, OP_CARRY, OP_FINISHED = range(5)
 FUSE = {"add": 0, "mul": 1}

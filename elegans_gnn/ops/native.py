@@ -14,10 +14,9 @@ from torch import Tensor
 from elegans_gnn.ops import codes
 from elegans_gnn.ops._backends import native_library
 from elegans_gnn.ops._buffers import empty
-from elegans_gnn.ops.reference import Graph
+from elegans_gnn.ops.reference import Pair, Problem
 
 _DTYPE = {getattr(torch, name): code for name, code in codes.DTYPE.items()}
-_STATUS = {1: "not enough memory for the working buffers", 2: "this processor lacks the requested instruction set"}
 _pack = struct.Struct(codes.AGGREGATE_CALL).pack
 
 # For tests and benchmarks: the way the work is cut and the instruction set; the library chooses.
@@ -28,44 +27,36 @@ _library = native_library()
 _forward, _backward = _library.elegans_forward, _library.elegans_backward
 
 
-def forward(x: Tensor, weight: Tensor, graph: Graph, reduce: str) -> tuple[Tensor, Tensor]:
+def forward(problem: Problem) -> Pair:
     """See `elegans_gnn.ops.reference.forward`."""
+    x = problem.x
     y = empty(x, x.shape)
-    winner = x.new_empty(x.shape if reduce == "max" else (0,), dtype=torch.int32)
-    _call(_forward, x, None, weight, winner, y, None, None, graph, reduce)
+    winner = x.new_empty(x.shape if problem.reduce == "max" else (0,), dtype=torch.int32)
+    _call(_forward, problem, winner, y=y)
     return y, winner
 
 
-def backward(
-    grad_y: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    winner: Tensor,
-    graph: Graph,
-    reduce: str,
-    need_x: bool,
-    need_weight: bool,
-) -> tuple[Tensor, Tensor]:
+def backward(problem: Problem, grad_y: Tensor, winner: Tensor, need_x: bool, need_weight: bool) -> Pair:
     """See `elegans_gnn.ops.reference.backward`."""
+    x, weight, _, _ = problem
     grad_x = empty(x, x.shape) if need_x else x.new_empty(0)
     grad_weight = weight.new_empty(weight.shape if need_weight else (0,))
-    _call(_backward, x, grad_y, weight, winner, None, grad_x, grad_weight, graph, reduce)
+    _call(_backward, problem, winner, grad=grad_y, grad_x=grad_x, grad_weight=grad_weight)
     return grad_x, grad_weight
 
 
 def _call(
     function: Callable[[bytes], int],
-    x: Tensor,
-    grad: Tensor | None,
-    weight: Tensor,
+    problem: Problem,
     winner: Tensor,
-    y: Tensor | None,
-    grad_x: Tensor | None,
-    grad_weight: Tensor | None,
-    graph: Graph,
-    reduce: str,
+    *,
+    grad: Tensor | None = None,
+    y: Tensor | None = None,
+    grad_x: Tensor | None = None,
+    grad_weight: Tensor | None = None,
 ) -> None:
     """Describe the call in one block of integers, and run it."""
+    x, weight, graph, reduce = problem
     whole = x.is_contiguous() and weight.is_contiguous() and (grad is None or grad.is_contiguous())
     if not whole:
         x, grad = _unit_stride(x), grad if grad is None else _unit_stride(grad)
@@ -86,7 +77,7 @@ def _call(
     )  # fmt: skip
     status = function(block)
     if status:
-        raise RuntimeError(f"the native aggregation failed: {_STATUS[status]}")
+        raise RuntimeError(f"the native aggregation failed: {codes.STATUS[status]}")
 
 
 def _whole_shape(x: Tensor, weight: Tensor) -> tuple[int, int, int, int]:

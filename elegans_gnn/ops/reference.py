@@ -26,13 +26,26 @@ class Graph(NamedTuple):
     csc_perm: Tensor
 
 
+class Problem(NamedTuple):
+    """What a backend is asked for, checked and in the shapes above; reduce is a key of `codes.REDUCE`."""
+
+    x: Tensor
+    weight: Tensor
+    graph: Graph
+    reduce: str
+
+
+Pair = tuple[Tensor, Tensor]
+
+
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
     """Sums of half-precision values are formed in float32."""
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
-def forward(x: Tensor, weight: Tensor, graph: Graph, reduce: str) -> tuple[Tensor, Tensor]:
+def forward(problem: Problem) -> Pair:
     """y[b, v, c, k] = reduce over e = (u -> v) of weight[e, c] * x[b, u, c, k], and the winners of max."""
+    x, weight, graph, reduce = problem
     wide = accumulation_dtype(x.dtype)
     y = torch.full(x.shape, _EMPTY[reduce], dtype=wide, device=x.device)
     winner = torch.full(x.shape if reduce == "max" else (0,), -1, dtype=torch.int32, device=x.device)
@@ -54,17 +67,9 @@ def forward(x: Tensor, weight: Tensor, graph: Graph, reduce: str) -> tuple[Tenso
     return y.to(x.dtype), winner
 
 
-def backward(
-    grad_y: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    winner: Tensor,
-    graph: Graph,
-    reduce: str,
-    need_x: bool,
-    need_weight: bool,
-) -> tuple[Tensor, Tensor]:
+def backward(problem: Problem, grad_y: Tensor, winner: Tensor, need_x: bool, need_weight: bool) -> Pair:
     """Gradients for x and weight: first that of each message, then the product rule for message = weight * x."""
+    x, weight, graph, reduce = problem
     wide = accumulation_dtype(x.dtype)
     grad_x = torch.zeros(x.shape, dtype=wide, device=x.device)
     grad_weight = torch.zeros(weight.shape, dtype=wide, device=x.device)

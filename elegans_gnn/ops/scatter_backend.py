@@ -11,17 +11,18 @@ import torch
 from torch import Tensor
 
 from elegans_gnn.errors import invalid, require
-from elegans_gnn.ops.reference import Graph, accumulation_dtype
+from elegans_gnn.ops.reference import Graph, Pair, Problem, accumulation_dtype
 
 _scatter = require("torch_scatter")
 
 
-def forward(x: Tensor, weight: Tensor, graph: Graph, reduce: str) -> tuple[Tensor, Tensor]:
+def forward(problem: Problem) -> Pair:
     """See `elegans_gnn.ops.reference.forward`.
 
     Raises:
         ValueError: max of messages that contain NaN.
     """
+    x, weight, graph, reduce = problem
     messages, _ = _messages(x, weight, graph)
     winner = x.new_empty(0, dtype=torch.int32)
     if reduce == "mul":
@@ -38,21 +39,13 @@ def forward(x: Tensor, weight: Tensor, graph: Graph, reduce: str) -> tuple[Tenso
     return y.to(x.dtype), winner
 
 
-def backward(
-    grad_y: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    winner: Tensor,
-    graph: Graph,
-    reduce: str,
-    need_x: bool,
-    need_weight: bool,
-) -> tuple[Tensor, Tensor]:
+def backward(problem: Problem, grad_y: Tensor, winner: Tensor, need_x: bool, need_weight: bool) -> Pair:
     """See `elegans_gnn.ops.reference.backward`.
 
     Raises:
         ValueError: the gradient of mul where a message is zero.
     """
+    x, weight, graph, reduce = problem
     messages, edge_weight = _messages(x, weight, graph)
     rows = _pointers(graph.rowptr, x)
     grad_messages = _scatter.gather_csr(grad_y.to(messages.dtype).contiguous(), rows)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from elegans_gnn.ops.reference import Graph, accumulation_dtype
+from elegans_gnn.ops.reference import Graph, Pair, Problem, accumulation_dtype
 
 # Messages held at once: 4M elements are 16 MB in float32, far below a state of benchmark size.
 _CHUNK_ELEMENTS = 1 << 22
@@ -24,8 +24,9 @@ with warnings.catch_warnings():
     torch.sparse_csr_tensor(torch.tensor([0, 1]), torch.tensor([0]), torch.ones(1), (1, 1))
 
 
-def forward(x: Tensor, weight: Tensor, graph: Graph, reduce: str) -> tuple[Tensor, Tensor]:
+def forward(problem: Problem) -> Pair:
     """See `elegans_gnn.ops.reference.forward`."""
+    x, weight, graph, reduce = problem
     if reduce in ("sum", "mean"):
         share = _share(graph)[_targets(graph)] if reduce == "mean" else None
         y = _product(x, weight, graph.rowptr, graph.col, graph.perm, share)
@@ -43,17 +44,9 @@ def forward(x: Tensor, weight: Tensor, graph: Graph, reduce: str) -> tuple[Tenso
     return y, winner
 
 
-def backward(
-    grad_y: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    winner: Tensor,
-    graph: Graph,
-    reduce: str,
-    need_x: bool,
-    need_weight: bool,
-) -> tuple[Tensor, Tensor]:
+def backward(problem: Problem, grad_y: Tensor, winner: Tensor, need_x: bool, need_weight: bool) -> Pair:
     """See `elegans_gnn.ops.reference.backward`."""
+    x, weight, graph, reduce = problem
     if reduce in ("sum", "mean"):
         share = _share(graph) if reduce == "mean" else None
         grad_x, grad_weight = x.new_empty(0), weight.new_empty(0)

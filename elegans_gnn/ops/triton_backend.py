@@ -14,7 +14,7 @@ from torch import Tensor
 
 from elegans_gnn.ops import codes
 from elegans_gnn.ops import triton_kernels as kernels
-from elegans_gnn.ops.reference import Graph, accumulation_dtype
+from elegans_gnn.ops.reference import Pair, Problem, accumulation_dtype
 
 # Elements of a tile of 4-byte numbers; half as many of 8 bytes, which would not fit the registers. Forward needs
 # occupancy; backward writes one partial weight gradient per tile and edge, so its tiles are larger.
@@ -52,8 +52,9 @@ def tiling(x: Tensor, weight: Tensor, elements: int) -> Tiling:
     return Tiling(lane_weights, channels, inner, block_b, block_k)
 
 
-def forward(x: Tensor, weight: Tensor, graph: Graph, reduce: str) -> tuple[Tensor, Tensor]:
+def forward(problem: Problem) -> Pair:
     """See `elegans_gnn.ops.reference.forward`."""
+    x, weight, graph, reduce = problem
     x = _prepared(x, weight)
     y = x.new_empty(x.shape)
     winner = x.new_empty(x.shape if reduce == "max" else (0,), dtype=torch.int32)
@@ -70,17 +71,9 @@ def forward(x: Tensor, weight: Tensor, graph: Graph, reduce: str) -> tuple[Tenso
     return y, winner
 
 
-def backward(
-    grad_y: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    winner: Tensor,
-    graph: Graph,
-    reduce: str,
-    need_x: bool,
-    need_weight: bool,
-) -> tuple[Tensor, Tensor]:
+def backward(problem: Problem, grad_y: Tensor, winner: Tensor, need_x: bool, need_weight: bool) -> Pair:
     """See `elegans_gnn.ops.reference.backward`."""
+    x, weight, graph, reduce = problem
     x, grad_y = _prepared(x, weight), _prepared(grad_y, weight)
     grad_x = x.new_empty(x.shape if need_x else (0,))
     _, neurons, channels, inner = x.shape

@@ -79,7 +79,7 @@ class TrainingBatches:
             yield batch if self.binary else (batch, self.labels[index])
 
     def state_dict(self) -> dict[str, int]:
-        """Marks the batches as resumable for Lightning; the trainer's own step, saved beside it, is what counts."""
+        """Marks the batches as resumable for Lightning; the trainer's own step, saved with it, is what counts."""
         return {"step": self._start()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:

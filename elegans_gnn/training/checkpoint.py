@@ -20,7 +20,7 @@ from elegans_gnn.training.folder import BEST, CONFIG, LAST
 from elegans_gnn.training.prepare import build, needs_graph
 
 _AS_WRITTEN = "use the file as the run wrote it"
-_ANOTHER = "use another checkpoint of the run, or start it anew"
+_ANOTHER = "use another checkpoint of the run, or start a new run"
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Checkpoint:
         config: what the run was asked to do.
         model: the network with its weights, ready to use.
         shape: see :func:`build`.
-        classes: what a classifier's labels stand for.
+        classes: what a classifier's labels mean.
         step: optimiser steps done.
-        own_images: whether the images were handed over; `config.data.data` is then their name.
+        own_images: whether the images were passed from Python; `config.data.data` is then their name.
     """
 
     config: TrainingConfig
@@ -71,7 +71,7 @@ def config_in(plain: dict[str, Any]) -> TrainingConfig:
 
 
 def own_images_in(plain: dict[str, Any], config: TrainingConfig) -> bool:
-    """Whether the run was trained on images that were handed over, whatever name they had."""
+    """Whether the run was trained on images passed from Python, whatever their name."""
     here = config.data.data in DATA_SETS or Path(config.data.data).is_dir()
     return bool(plain.get("own_images", not here))
 

@@ -13,13 +13,12 @@ from typing import Any, ClassVar, Self
 from elegans_gnn.datasets import DATA, data_set_of
 from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.training.model_options import (
-    OptionTable,
     checked_options,
+    chooser,
     idle_settings,
-    model_chooser,
+    known_options,
     no_effect,
     option_name,
-    options_of_choice,
 )
 from elegans_gnn.training.old_formats import FORMAT, is_whole, settings_of, with_new_names
 from elegans_gnn.training.presets import AUTOENCODER, CLASSIFIER, Recipes
@@ -87,10 +86,12 @@ class TrainingConfig:
         usual = {name: value for name, value in recipe.items() if name not in known}
         # The options of a recipe are meant for our own model; a test holds them to its class.
         if options or self.model.model != "elegans" or self.model.backbone:
-            taken = self.known_options()
-            options = checked_options(self.task, self.model, options, list(known))
+            options = checked_options(self.task, self.model, options)
+            taken = known_options(self.task, self.model)
             usual = {name: value for name, value in usual.items() if name in taken}
-            self._check_model(chosen)
+            for name in idle_settings(self.task, self.model):
+                if chosen[name] != known[name].default:
+                    raise no_effect(name, chosen[name], chooser(self.model))
         self.model.options.update({**usual, **options})
 
     def _check_together(self, chosen: Mapping[str, Any]) -> None:
@@ -108,14 +109,6 @@ class TrainingConfig:
             raise invalid("batch_size", f"a multiple of the {processes} processes", size, remedy)
         _ = self.validation_interval  # refuses what it cannot divide
 
-    def _check_model(self, chosen: Mapping[str, Any]) -> None:
-        """Refuse what has no effect with a backbone or a baseline."""
-        chooser = model_chooser(self.model)
-        idle = idle_settings(self.task, self.model)
-        for name in idle:
-            if chosen[name] != declared(self.task)[name].default:
-                raise no_effect(name, chosen[name], chooser)
-
     @property
     def validation_interval(self) -> int:
         """Steps between validations: the divisor of `steps` nearest to `validate_every`, so that the last step counts.
@@ -130,15 +123,10 @@ class TrainingConfig:
             raise invalid("steps", f"a multiple of a number near validate_every={wanted}", steps, remedy)
         return min(near, key=lambda interval: (abs(interval - wanted), interval))
 
-    def known_options(self) -> OptionTable:
-        """The options that the model and its core take, by the name of their setting; imports torch."""
-        return options_of_choice(self.task, self.model, list(declared(self.task)))
-
     def model_keywords(self) -> dict[str, Any]:
         """The keywords of the model's class that differ from its own defaults, after the connectome."""
-        known, core = declared(self.task), self.model.core
-        own = {} if core == known["core"].default else {"core": core}
-        return own | {option_name(name, known): value for name, value in self.model.options.items()}
+        own = {} if self.model.core == Model().core else {"core": self.model.core}
+        return own | {option_name(name, self.task): value for name, value in self.model.options.items()}
 
     def changed(self, **settings: Any) -> Self:
         """A copy with other settings."""
@@ -152,7 +140,7 @@ class TrainingConfig:
 
     def resolved(self) -> Self:
         """The same configuration with every option of the model and its core written out; imports torch."""
-        usual = {name: option.default for name, option in self.known_options().items()}
+        usual = {name: option.default for name, option in known_options(self.task, self.model).items()}
         return self._made({**usual, **self.settings()}, {})
 
     def settings(self) -> dict[str, Any]:
@@ -182,18 +170,12 @@ class TrainingConfig:
             name: ``"smoke"`` (seconds, the figures mean nothing), ``"demo"`` (minutes) or ``"headline"`` (the best).
             changes: settings that differ from the recipe; `data` also chooses which recipe is meant.
         """
-        known = cls._recipes_for(changes)
-        if name not in known:
-            raise unknown_name("preset", name, known)
-        return cls._made(known[name], changes)
+        return cls._made(cls._recipe(name, changes), changes)
 
     @classmethod
     def smoke_preset(cls, name: str, **changes: Any) -> Self:
         """The recipe of :meth:`preset` cut to seconds, changed by what is given."""
-        known = cls._recipes_for(changes)
-        if name not in known:
-            raise unknown_name("preset", name, known)
-        return cls._made({**known[name], **cls._smoke_cut(changes)}, changes)
+        return cls._made({**cls._recipe(name, changes), **cls._smoke_cut(changes)}, changes)
 
     def smoke(self) -> Self:
         """The same run cut to seconds: every part is used, the figures mean nothing."""
@@ -202,14 +184,17 @@ class TrainingConfig:
     @classmethod
     def _smoke_cut(cls, chosen: Mapping[str, Any]) -> dict[str, Any]:
         """What a run of seconds has instead of the demo's settings."""
-        known = cls._recipes_for(chosen)
-        return {name: value for name, value in known["smoke"].items() if value != known["demo"].get(name)}
+        smoke, demo = (cls._recipe(name, chosen) for name in ("smoke", "demo"))
+        return {name: value for name, value in smoke.items() if value != demo.get(name)}
 
     @classmethod
-    def _recipes_for(cls, chosen: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    def _recipe(cls, name: str, chosen: Mapping[str, Any]) -> Mapping[str, Any]:
         data = chosen.get("data", "")
         family = DATA[data_set_of(data)].family if isinstance(data, str) else ""
-        return cls.recipes.get(family, cls.recipes[""])
+        known = cls.recipes.get(family, cls.recipes[""])
+        if name not in known:
+            raise unknown_name("preset", name, known)
+        return known[name]
 
 
 @dataclass(frozen=True, init=False)

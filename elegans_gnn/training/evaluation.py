@@ -33,7 +33,7 @@ class Run:
         model: ready to use.
         task: ``"autoencoder"`` or ``"classifier"``.
         config: of the run; None for a model that was saved without one.
-        trained_on: None for a model that was saved without a run or trained on images handed over.
+        trained_on: None for a model that was saved without a run or trained on images passed from Python.
         classes: names of a classifier's classes.
         channels, size: of its images; size 0 for a backbone that was saved without a run and takes any.
     """
@@ -95,7 +95,7 @@ def source_of(
     """
     config, seen = run.config, run.trained_on
     if seen is None and data is None:
-        what = "saved without its run" if config is None else "trained on images handed over in Python"
+        what = "saved without its run" if config is None else "trained on images passed from Python"
         raise invalid("--data", f"given for a model {what}", "none", "pass --data mnist5k, for example")
     own = "" if seen is None else seen.data if config is None else config.data.data
     name = data_set_of(data or own)

@@ -162,9 +162,9 @@ def without_chatter() -> Iterator[None]:
 
 @contextmanager
 def kept_rows(path: Path, writing: bool = True) -> Iterator[None]:
-    """Lightning's CSV logger begins its file anew; this puts the rows of the interrupted part back in front.
+    """Lightning's CSV logger starts a new file; this puts the rows of the interrupted part back in front.
 
-    Until then they lie beside it in `metrics.before.csv`, so that not even a killed process loses them. Where a later
+    Until then they are in `metrics.before.csv`, so that not even a killed process loses them. Where a later
     part repeats a step, its rows count. Of several processes only the one that writes the log does this.
     """
     if not writing:

@@ -5,34 +5,20 @@ They come from the classes themselves (:func:`elegans_gnn.models.options_of`), s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from elegans_gnn.errors import InvalidArgumentError, invalid, unknown_name
+from elegans_gnn.training.settings import Model, declared
 
 if TYPE_CHECKING:
     from elegans_gnn.models import ImageModel, Option
 
-    OptionTable: TypeAlias = dict[str, Option]
-else:
-    OptionTable = dict
-
-# An option that bears the name of a setting has this in front of it: --core-steps, not --steps.
+# An option that has the name of a setting gets this in front: --core-steps, since --steps is the optimiser's.
 CORE = "core_"
 
 
-class Choice(Protocol):
-    """The settings that choose a model."""
-
-    @property
-    def model(self) -> str: ...
-    @property
-    def core(self) -> str: ...
-    @property
-    def backbone(self) -> str: ...
-
-
-def class_of(task: str, choice: Choice) -> type[ImageModel]:
+def class_of(task: str, chosen: Model) -> type[ImageModel]:
     """The class of the chosen model.
 
     Raises:
@@ -40,82 +26,63 @@ def class_of(task: str, choice: Choice) -> type[ImageModel]:
     """
     from elegans_gnn.models import MODELS, BackboneClassifier
 
-    if choice.backbone:
+    if chosen.backbone:
         return BackboneClassifier
-    if choice.model not in MODELS[task]:
-        raise unknown_name("model", choice.model, MODELS[task])
-    return MODELS[task][choice.model]
+    if chosen.model not in MODELS[task]:
+        raise unknown_name("model", chosen.model, MODELS[task])
+    return MODELS[task][chosen.model]
 
 
-def uses_connectome(task: str, choice: Choice) -> bool:
+def uses_connectome(task: str, chosen: Model) -> bool:
     """Whether the chosen model is built on a connectome."""
-    from elegans_gnn.models import uses_connectome
-
-    return bool(choice.backbone) or uses_connectome(task, choice.model)
+    return "core" in class_of(task, chosen).options()
 
 
-def options_of_choice(task: str, choice: Choice, settings: Collection[str]) -> OptionTable:
-    """The options of the chosen model and core, by the name of their setting.
-
-    Args:
-        task: of the model.
-        choice: model, core and backbone.
-        settings: names that are taken; an option of such a name gets ``core_`` in front.
-    """
+def known_options(task: str, chosen: Model) -> dict[str, Option]:
+    """The options of the chosen model and core, by the name of their setting."""
     from elegans_gnn.models import options_of
 
-    own = {"core", "backbone"}
-    found = options_of(class_of(task, choice), choice.core)
-    return {setting_name(name, settings): option for name, option in found.items() if name not in own}
+    found, settings = options_of(class_of(task, chosen), chosen.core), declared(task)
+    return {CORE * (name in settings) + name: option for name, option in found.items() if name != "core"}
 
 
-def setting_name(option: str, settings: Collection[str]) -> str:
-    """The name of an option among the settings."""
-    return CORE + option if option in settings else option
-
-
-def option_name(setting: str, settings: Collection[str]) -> str:
-    """The option that a setting stands for, the reverse of :func:`setting_name`."""
+def option_name(setting: str, task: str) -> str:
+    """The keyword of the model's class that a setting gives."""
     bare = setting.removeprefix(CORE)
-    return bare if bare in settings else setting
+    return bare if bare in declared(task) else setting
 
 
-def checked_options(task: str, choice: Choice, options: Mapping[str, Any], settings: Collection[str]) -> dict[str, Any]:
+def checked_options(task: str, chosen: Model, options: Mapping[str, Any]) -> dict[str, Any]:
     """The given options, each of its type.
 
     Raises:
         ValueError: an unknown one, one that the chosen model and core do not take, or a value of another type.
     """
-    known = options_of_choice(task, choice, settings)
+    known = known_options(task, chosen)
     for name, value in options.items():
         if name not in known:
-            raise _not_taken(task, choice, name, value, [*settings, *known], settings)
+            raise _not_taken(task, chosen, name, value, [*declared(task), *known])
     return {name: _checked(name, value, known[name]) for name, value in options.items()}
 
 
-def _not_taken(
-    task: str, choice: Choice, name: str, value: Any, known: Collection[str], settings: Collection[str]
-) -> InvalidArgumentError:
+def _not_taken(task: str, chosen: Model, name: str, value: Any, known: list[str]) -> InvalidArgumentError:
     from elegans_gnn.models import CORES, BackboneClassifier, core_options, models_with_option
 
-    option = option_name(name, settings)
-    if uses_connectome(task, choice) and any(option in core_options(core) for core in CORES):
-        return no_effect(name, value, f"core={choice.core}")
+    option = option_name(name, task)
+    if any(option in core.python_only for core in CORES.values()):
+        return invalid(name, "omitted here", repr(value), "pass it to the class in Python")
+    if uses_connectome(task, chosen) and any(option in core_options(core) for core in CORES):
+        return no_effect(name, value, f"core={chosen.core}")
     if models_with_option(task, option):
-        return no_effect(name, value, model_chooser(choice))
+        return no_effect(name, value, chooser(chosen))
     if task == "classifier" and option in BackboneClassifier.options():
-        return no_effect(name, value, model_chooser(choice), "omit it, or use backbone=resnet18")
+        return no_effect(name, value, chooser(chosen), "omit it, or use backbone=resnet18")
     return unknown_name("setting", name, known)
 
 
 def _checked(name: str, value: Any, option: Option) -> Any:
-    if value is None or value == "none":
-        if option.optional:
-            return None
-        if value is None:
-            raise invalid(
-                name, f"of type {option.type.__name__}", "nothing", f"omit it, or use {name}={option.default!r}"
-            )
+    if option.optional and (value is None or value == "none"):
+        return None
     if option.many and isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return list(value)
     fits = isinstance(value, int | float if option.type is float else option.type)
@@ -126,16 +93,16 @@ def _checked(name: str, value: Any, option: Option) -> Any:
     return value
 
 
-def idle_settings(task: str, choice: Choice) -> tuple[str, ...]:
+def idle_settings(task: str, chosen: Model) -> tuple[str, ...]:
     """The settings that have no effect on the chosen model."""
-    if choice.backbone:
+    if chosen.backbone:
         return ("model",)
-    return () if uses_connectome(task, choice) else ("connectome", "graph", "graph_seed", "core")
+    return () if uses_connectome(task, chosen) else ("connectome", "graph", "graph_seed", "core")
 
 
-def model_chooser(choice: Choice) -> str:
+def chooser(chosen: Model) -> str:
     """The setting that chose the model, as name=value."""
-    return f"backbone={choice.backbone}" if choice.backbone else f"model={choice.model}"
+    return f"backbone={chosen.backbone}" if chosen.backbone else f"model={chosen.model}"
 
 
 def no_effect(name: str, value: Any, other: str, remedy: str = "omit it") -> InvalidArgumentError:

@@ -29,9 +29,9 @@ class _TrainedModule(L.LightningModule):
     Args:
         config: everything the run depends on.
         model: with `loss`, `matrix_parts` and perhaps `connectome`.
-        shape: what the model was built for beside its configuration, see :func:`elegans_gnn.training.prepare.build`.
-        classes: what a classifier's labels stand for.
-        own_images: whether the images were handed over instead of named by the configuration.
+        shape: what the images decide about the model, see :func:`elegans_gnn.training.prepare.build`.
+        classes: what a classifier's labels mean.
+        own_images: whether the images were passed from Python instead of named by the configuration.
 
     Raises:
         ValueError: (while it trains) the loss is no longer finite.
@@ -77,7 +77,7 @@ class _TrainedModule(L.LightningModule):
         return loss
 
     def _check_loss(self, loss: Tensor) -> None:
-        """Look at it as often as it is written to the log: each look waits for the device."""
+        """Read the loss only as often as it is logged: reading it waits for the device."""
         # In half precision a loss may overflow once; its step is then left out.
         if (self.global_step + 1) % LOG_EVERY or self.config.machine.precision == "16":
             return
@@ -109,7 +109,7 @@ class _TrainedModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store the task, the shape and the graph beside the weights, as plain values."""
+        """Store the task, the shape and the graph with the weights, as plain values."""
         graph = getattr(self.model, "connectome", None)
         checkpoint |= {
             "task": self.config.task,

@@ -28,7 +28,7 @@ def check_start(config: TrainingConfig, folder: Path, resume: bool, first_proces
         ValueError: which of them, and why.
     """
     if resume and not (folder / LAST).is_file():
-        raise invalid("resume", f"a run folder with {LAST}", str(folder), "start the run anew without resume")
+        raise invalid("resume", f"a run folder with {LAST}", str(folder), "start a new run without resume")
     # The other processes of a distributed run find what the first one has begun to write.
     if first_process and not resume:
         check_new(folder)
@@ -47,8 +47,8 @@ def check_same_run(
     Args:
         config: of the run that goes on.
         saved: of the interrupted one.
-        source: the images handed over.
-        own_images: whether images were handed over to the interrupted run.
+        source: the images passed from Python.
+        own_images: whether images were passed to the interrupted run.
         folder: of the run.
 
     Raises:
@@ -79,7 +79,7 @@ def shape_of(config: TrainingConfig, images: Images, classes: tuple[str, ...]) -
     """What a model has to know of its images: size and colours, and for a classifier the number of classes.
 
     Raises:
-        ValueError: labels that stand for no class.
+        ValueError: labels without a class.
     """
     shape = {"in_channels": images.pixels.shape[1], "image_size": images.pixels.shape[-1]}
     if config.task == "classifier":
@@ -89,7 +89,7 @@ def shape_of(config: TrainingConfig, images: Images, classes: tuple[str, ...]) -
 
 
 def check_labels(images: Images, classes: tuple[str, ...]) -> None:
-    """Refuse labels that stand for no class."""
+    """Refuse labels without a class."""
     least, largest = (int(value) for value in torch.aminmax(images.labels))
     if largest >= len(classes):
         raise invalid("source.classes", f"a name for each label up to {largest}", len(classes), "name them all")

@@ -20,7 +20,7 @@ class TrainedOn(NamedTuple):
 
 
 def trained_on(checkpoint: Checkpoint) -> TrainedOn | None:
-    """What a checkpoint was trained on; None where the images were handed over, since a name says nothing of them."""
+    """What a checkpoint was trained on; None where the images were passed from Python."""
     if checkpoint.own_images:
         return None
     chosen = checkpoint.config.data
@@ -29,12 +29,12 @@ def trained_on(checkpoint: Checkpoint) -> TrainedOn | None:
 
 
 def write_training(seen: TrainedOn, folder: Path) -> None:
-    """Write the note beside a saved model."""
+    """Write the note of a saved model."""
     write_json(folder / TRAINING, {name: value for name, value in seen._asdict().items() if value is not None})
 
 
 def read_training(folder: Path) -> TrainedOn | None:
-    """The note beside a saved model; None where there is none.
+    """The note of a saved model; None where there is none.
 
     Raises:
         ValueError: something else in its place.

@@ -11,7 +11,7 @@ from elegans_gnn.training.results import AutoencoderResult, ClassifierResult
 
 
 def print_result(result: AutoencoderResult | ClassifierResult, console: Console | None = None) -> None:
-    """Print test figures (beside PCA's), parameters by part, seconds, and where the files are."""
+    """Print test figures (and PCA's), parameters by part, seconds, and where the files are."""
     console = Console() if console is None else console
     if isinstance(result, AutoencoderResult):
         name = model_name(result.model)

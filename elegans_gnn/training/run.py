@@ -156,7 +156,7 @@ def _fit(
     if saved is not None:
         check_resumable(saved, last)
     graph = _graph(config, connectome, saved, last)
-    # What was handed over replaces what the configuration names, so that the run folder says what was used.
+    # What was passed in replaces what the configuration names, so that the run folder says what was used.
     config = _as_used(config, connectome, source, before).resolved()
     if saved is not None and before is not None:
         check_same_run(config, before.resolved(), source, own_images_in(saved, before), folder)

@@ -60,7 +60,7 @@ class Graph:
     """The wiring diagram."""
 
     connectome: str = setting("varshney2011", "a name of `elegans-gnn connectome list`, or a path to GraphML or CSV")
-    graph: str = setting("original", "the wiring itself, or a random graph drawn like it")
+    graph: str = setting("original", "the wiring itself, or a random graph matched to it")
     graph_seed: int = setting(0, "seed of the random graph", least=0, unless=("graph", "original"))
 
 
@@ -69,7 +69,7 @@ class Model:
     """The model and its core."""
 
     model: str = setting("elegans", "our model, or a baseline")
-    core: str = setting("message-passing", "what carries the signal from the input neurons to the output neurons")
+    core: str = setting("message-passing", "what connects the input neurons with the output neurons")
     backbone: str = setting(
         "", "a model of torchvision, or timm/NAME, whose head becomes the connectome", task=CLASSIFIER_ONLY
     )
@@ -94,7 +94,7 @@ class Optim:
     warmup: int = setting(100, "steps of rising learning rate, before the cosine", least=0)
     ema: float = setting(0.998, "decay of the averaged weights that are evaluated and saved; 0: none", least=0, below=1)
     clip: float = setting(0.0, "largest norm of the gradient; 0: no limit", least=0)
-    validate_every: int = setting(100, "steps between validations, about", least=1)
+    validate_every: int = setting(100, "approximate number of steps between validations", least=1)
     patience: int = setting(0, "validations without a better one after which training ends; 0: never", least=0)
     seed: int = setting(0, "seed of the first weights, the order of the images and their changes", least=0, below=2**32)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from elegans_gnn.errors import require
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DPI = 150
@@ -17,6 +19,14 @@ def new_figure(width: float, height: float) -> Figure:
     """An empty figure, sizes in inches."""
     figure: Figure = require("matplotlib.figure").Figure(figsize=(width, height), layout="constrained", dpi=DPI)
     return figure
+
+
+def label_synapses(axes: Axes, centres: Sequence[float], names: Sequence[str]) -> None:
+    """Name rows (pre) and columns (post) of a matrix of weights."""
+    axes.set_xticks(centres, names)
+    axes.set_yticks(centres, names, rotation=90, va="center")
+    axes.set(xlabel="receives (post)", ylabel="sends (pre)")
+    axes.tick_params(length=0)
 
 
 def finish(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from elegans_gnn.connectome import ROLES
 from elegans_gnn.errors import invalid
-from elegans_gnn.viz._figure import finish, new_figure
+from elegans_gnn.viz._figure import finish, label_synapses, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def per_edge(connectome: Connectome, weights: NDArray[np.floating]) -> NDArray[np.float64]:
-    """One number per edge, [E]: the weight itself, or the root mean square over the channels of [E, C].
+    """One number per edge, [E]: the weight itself, or the root mean square over its channels.
+
+    Args:
+        connectome: the graph.
+        weights: [E] or [E, C] in its edge order, such as `conv.edge_weight()`.
 
     Raises:
         ValueError: the weights have another shape.
@@ -35,9 +39,7 @@ def per_edge(connectome: Connectome, weights: NDArray[np.floating]) -> NDArray[n
 def weight_matrix(connectome: Connectome, weights: NDArray[np.floating]) -> NDArray[np.float64]:
     """The weight from neuron u (row) to neuron v (column), [N, N]: the sum of parallel edges, NaN without a synapse.
 
-    Args:
-        connectome: the graph.
-        weights: [E] or [E, C] in its edge order, see :func:`per_edge`.
+    Arguments are those of :func:`per_edge`.
     """
     values = per_edge(connectome, weights)
     matrix = np.full((connectome.num_neurons, connectome.num_neurons), np.nan)
@@ -56,9 +58,8 @@ def plot_edge_weights(
         weights: [E] or [E, C] in its edge order, such as `conv.edge_weight()`.
         path: file to write the picture to, if given.
     """
-    rank = {role: number for number, role in enumerate(ROLES)}
     roles = [str(role) for role in connectome.roles]
-    order = sorted(range(connectome.num_neurons), key=lambda neuron: (rank[roles[neuron]], neuron))
+    order = sorted(range(connectome.num_neurons), key=lambda neuron: (ROLES.index(roles[neuron]), neuron))
     matrix = weight_matrix(connectome, weights)[np.ix_(order, order)]
     present = matrix[~np.isnan(matrix)]
     limit = float(np.quantile(np.abs(present), 0.98)) if present.size else 1.0
@@ -77,11 +78,8 @@ def plot_edge_weights(
     edges = [-0.5, *borders, connectome.num_neurons - 0.5]
     centres = [(low + high) / 2 for low, high in pairwise(edges)]
     names = [f"{role} ({roles.count(role)})" for role in ROLES if role in roles]
-    axes.set_xticks(centres, names)
-    axes.set_yticks(centres, names, rotation=90, va="center")
-    axes.tick_params(length=0)
+    label_synapses(axes, centres, names)
     axes.set(xlim=(-0.5, connectome.num_neurons - 0.5), ylim=(connectome.num_neurons - 0.5, -0.5), aspect="equal")
-    axes.set(xlabel="receives (post)", ylabel="sends (pre)")
     axes.set_title(f"{connectome.name}: weight of each of {len(present)} connected pairs", loc="left", fontsize=10)
     figure.colorbar(dots, ax=axes, shrink=0.8, extend="both", label="learned weight (colours end at the 98 % quantile)")
     return finish(figure, path)

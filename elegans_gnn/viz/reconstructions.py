@@ -37,9 +37,8 @@ def plot_reconstructions(
     """
     if originals.shape != reconstructions.shape or originals.ndim != _ROWS:
         got = f"{list(originals.shape)} and {list(reconstructions.shape)}"
-        raise invalid(
-            "originals and reconstructions", "of one shape [M, H, W]", got, "drop the channel axis with [:, 0]"
-        )
+        remedy = "drop the channel axis with [:, 0]"
+        raise invalid("originals and reconstructions", "of one shape [M, H, W]", got, remedy)
     count, height, width = originals.shape
     missing = (originals > 0.5) & (reconstructions <= 0.5)
     added = (originals <= 0.5) & (reconstructions > 0.5)

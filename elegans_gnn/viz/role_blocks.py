@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elegans_gnn.connectome import ROLES
-from elegans_gnn.viz._figure import finish, new_figure
+from elegans_gnn.viz._figure import finish, label_synapses, new_figure
 from elegans_gnn.viz.edge_weights import per_edge
 
 if TYPE_CHECKING:
@@ -19,14 +19,9 @@ if TYPE_CHECKING:
 
 
 def role_blocks(connectome: Connectome, weights: NDArray[np.floating]) -> tuple[list[str], NDArray[np.float64]]:
-    """The root mean square weight from each role (row) to each role (column).
+    """The R roles present, and the root mean square weight [R, R] from each (row) to each (column); NaN: no synapse.
 
-    Args:
-        connectome: the graph.
-        weights: [E] or [E, C] in its edge order, see :func:`per_edge`.
-
-    Returns:
-        The names of the R roles present, and the weights [R, R], NaN where no synapse runs.
+    Arguments are those of :func:`elegans_gnn.viz.per_edge`.
     """
     values = per_edge(connectome, weights)
     present = [role for role in ROLES if (connectome.roles == role).any()]
@@ -70,9 +65,6 @@ def plot_role_blocks(
             strong = abs(colour[row, column]) > 0.6 * high
             text = "none" if np.isnan(shown[row, column]) else f"{shown[row, column]:.3f}"
             axes.text(column, row, text, ha="center", va="center", color="white" if strong else "black", fontsize=9)
-        axes.set_xticks(range(len(roles)), roles)
-        axes.set_yticks(range(len(roles)), roles, rotation=90, va="center")
-        axes.set(xlabel="receives (post)", ylabel="sends (pre)")
+        label_synapses(axes, range(len(roles)), roles)
         axes.set_title(title, loc="left", fontsize=10)
-        axes.tick_params(length=0)
     return finish(figure, path)

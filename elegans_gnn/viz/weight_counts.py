@@ -66,9 +66,8 @@ def rank_correlation(
     if permutations < 1:
         raise invalid("permutations", ">= 1", permutations, "use 2000")
     if np.ptp(first) == 0 or np.ptp(second) == 0:
-        raise invalid(
-            "x and y", "columns with different values", "a constant column", "equal values have no ranks to compare"
-        )
+        remedy = "equal values have no ranks to compare"
+        raise invalid("x and y", "columns with different values", "a constant column", remedy)
     left, right = (ranks / np.linalg.norm(ranks) for ranks in map(_centred_ranks, (first, second)))
     rho = float(left @ right)
     random = np.random.default_rng(seed)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -57,6 +59,38 @@ def test_classes_become_a_table(classifier: Path, pictures: list[Path], tmp_path
     assert predict(classifier, *pictures, "--out", tmp_path / "new" / "classes.CSV") == 0
     with open(tmp_path / "new" / "classes.CSV", newline="") as file:
         assert [row["image"] for row in csv.DictReader(file)] == ["first.png", "second.png"]
+
+
+def test_a_folder_and_standard_input_are_pictures_too(
+    classifier: Path, pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    (tmp_path / "many").mkdir()
+    for path in pictures:
+        path.rename(tmp_path / "many" / path.name)
+    (tmp_path / "many" / "notes.txt").write_text("mine")
+    assert predict(classifier, tmp_path / "many") == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if ".png" in line]
+    assert [line[0] for line in lines] == ["first.png", "second.png"]
+    data = io.BytesIO((tmp_path / "many" / "second.png").read_bytes())
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=data))
+    assert predict(classifier, "-") == 0
+    (line,) = [line.split() for line in capsys.readouterr().out.splitlines() if "stdin" in line]
+    assert line[1:] == lines[1][1:]
+    (tmp_path / "empty").mkdir()
+    assert predict(classifier, tmp_path / "empty") == 2
+    assert "IMAGES must be a folder with pictures" in capsys.readouterr().err
+
+
+def test_without_a_place_pictures_go_to_the_current_folder(
+    autoencoder: Path, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for expected in ("redrawn.png", "redrawn-2.png"):
+        assert predict(autoencoder, pictures[0]) == 0
+        assert (tmp_path / expected).is_file()
+    assert predict(autoencoder, *pictures) == 0
+    assert sorted(path.name for path in (tmp_path / "redrawn").iterdir()) == ["first.png", "second.png"]
 
 
 WRONG = [

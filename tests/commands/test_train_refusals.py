@@ -53,7 +53,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "a file for the runs": ([AUTO, "--runs", "notes.txt"], "runs must be a folder, got notes.txt, which is a file; .*"),
     "resume of nothing": (
         [AUTO, "--resume", "runs/new"],
-        "--resume must be the folder of a run, with config.json and last.ckpt, got runs/new; start the run anew .*",
+        "--resume must be the folder of a run, with config.json and last.ckpt, got runs/new; start a new run .*",
     ),
     "resume of no run": ([AUTO, "--resume", "runs/old"], "--resume must be the folder of a run, .*, got runs/old; .*"),
     "resume of a damaged checkpoint": (

@@ -103,8 +103,10 @@ GRAPHML = {
     "unknown role": (BODY + '<node id="c"><data key="r">boss</data></node>' + CLOSE, 9, "'boss' is not one of sensory"),
     "repeated edge": (BODY + '<edge source="a" target="b"/>\n' * 2 + CLOSE, 10, r"a -> b \(chemical\) appears twice"),
     "one-sided gap junction": (
-        HEAD + OPEN + '<key id="k" for="edge" attr.name="kind"/>\n<graph><node id="a"/><node id="b"/>\n'
-        '<edge source="a" target="b"><data key="k">gap</data></edge>' + CLOSE,
+        HEAD + OPEN + '<key id="k" for="edge" attr.name="kind"/>\n<graph><node id="a"/><node id="b"/><node id="c"/>\n'
+        '<edge source="a" target="b"><data key="k">gap</data></edge>\n'
+        '<edge source="b" target="a"><data key="k">gap</data></edge>\n'
+        '<edge source="b" target="c"><data key="k">gap</data></edge>' + CLOSE,
         None,
         "gap edges must be present in both directions",
     ),
@@ -132,11 +134,23 @@ CSV: dict[str, tuple[str | bytes, str | bytes, str, int | None, str]] = {
         "pre,count\na,1\n",
         "synapses",
         1,
-        "column 'post' is missing; the first line must name",
+        "column 'post' is missing; the columns understood are pre \\(or source, from",
     ),
     "missing name column": ("role\nmotor\n", "pre,post\n", "neurons", 1, "column 'name' is missing"),
-    "misspelt column": (NEURONS, "pre,post,weigth\n", "synapses", 1, "column 'weigth' is unknown or repeated"),
-    "repeated column": (NEURONS, "pre,post,post\n", "synapses", 1, "column 'post' is unknown or repeated"),
+    "misspelt column": (
+        NEURONS,
+        "pre,post,weigth\n",
+        "synapses",
+        1,
+        "column 'weigth' is unknown; drop it or rename it; the columns understood are pre",
+    ),
+    "repeated column": (
+        NEURONS,
+        "pre,post,post\n",
+        "synapses",
+        1,
+        "column 'post' is repeated, by this or another name; keep one",
+    ),
     "NaN count": (
         NEURONS,
         "pre,post,count\na,b,1\nb,a,nan\n",
@@ -169,13 +183,13 @@ CSV: dict[str, tuple[str | bytes, str | bytes, str, int | None, str]] = {
         "pre,post\na,b\n\nb,a\na,b\n",
         "synapses",
         5,
-        "this entry appears twice; add up the counts",
+        r"a -> b \(chemical\) appears twice; .* parallel='sum' to add them up",
     ),
     "short row": (NEURONS, "pre,post,count\na,b\n", "synapses", 2, "2 cells where the header has 3"),
     "open quote": (NEURONS, 'pre,post\n"a,b\n', "synapses", 2, "unexpected end of data"),
     "one-sided gap junction": (
         NEURONS,
-        "pre,post,kind\na,b,gap\n",
+        "pre,post,kind,count\na,b,gap,1\nb,a,gap,2\n",
         "synapses",
         None,
         "gap edges must be present in both",

@@ -128,7 +128,12 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
     refused(lambda: read_graphml(pipe), pipe, None, "not a regular file")
     refused(lambda: read_graphml("/dev/zero"), Path("/dev/zero"), None, "not a regular file")
     other = save(tmp_path / "worm.xlsx", "x")
-    refused(lambda: read_connectome(other), other, None, "neither GraphML nor CSV by its name")
+    refused(
+        lambda: read_connectome(other),
+        other,
+        None,
+        "no known format by its name; pass a .graphml, .xml, .csv, .json, .parquet file, or",
+    )
 
 
 @pytest.mark.parametrize("name", ["long.csv", "long.graphml"])

@@ -124,7 +124,10 @@ def test_scipy_matrices_of_others() -> None:
         ),
         ({"counts": np.eye(2, dtype=int), "weights": np.ones((2, 2))}, "a matrix with the entries of counts"),
         ({"counts": {"a": np.eye(2, dtype=int), "b": np.eye(3, dtype=int)}}, "counts must be matrices of one size"),
-        ({"counts": {"gap": np.array([[0, 1], [0, 0]])}}, "gap edges must be present in both directions"),
+        (
+            {"counts": {"gap": np.array([[0, 1, 0], [1, 0, 1], [0, 0, 0]])}},
+            "gap edges must be present in both directions",
+        ),
         ({"counts": None, "weights": np.array([[np.nan]])}, "weights must be finite, got nan"),
     ],
 )
@@ -149,7 +152,7 @@ def test_networkx_graphs_of_others() -> None:
     assert (read.name, read.names.tolist(), read.kind_names) == ("mine", ["x", "y", "z"], ("chemical",))
     assert read.weights is not None
     assert read.weights.tolist() == [0.25, 4.0]
-    karate = from_networkx(nx.karate_club_graph())
+    karate = from_networkx(nx.karate_club_graph(), kind="gap")
     # 78 undirected edges: one entry each way, tied like a gap junction.
     assert (karate.num_neurons, karate.num_edges, karate.kind_names) == (34, 156, ("gap",))
     assert from_networkx(nx.path_graph(3), kind="chemical").kind_names == ("chemical",)
@@ -238,7 +241,9 @@ def test_igraph_graphs_of_others() -> None:
     undirected = igraph.Graph.Ring(3)
     undirected.vs["name"] = ["a", "b", "c"]
     undirected.es["weight"] = [1.5, 2.5, 3.5]
-    read = from_igraph(undirected)
+    with pytest.raises(ValueError, match="edge 0 -> 1: it has no direction and no kind; pass kind='gap' .* kind='chem"):
+        from_igraph(undirected)
+    read = from_igraph(undirected, kind="gap")
     assert (read.num_edges, read.kind_names) == (6, ("gap",))
     with pytest.raises(ValueError, match="graph must be an igraph Graph, got DiGraph"):
         from_igraph(nx.DiGraph())

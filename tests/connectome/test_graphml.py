@@ -92,7 +92,9 @@ def test_networkx_reads_and_writes_it(tmp_path: Path, worm: Connectome) -> None:
     nx.write_graphml(to_networkx(worm), path)
     assert read_graphml(path) == worm
     nx.write_graphml_xml(nx.path_graph(["b", "a"]), path)
-    undirected = read_graphml(path)
+    with pytest.raises(ConnectomeFormatError, match="line .*: it has no direction and no kind; pass kind='gap'"):
+        read_graphml(path)
+    undirected = read_graphml(path, kind="gap")
     assert (undirected.names.tolist(), undirected.kinds.tolist()) == (["b", "a"], ["gap", "gap"])
 
 

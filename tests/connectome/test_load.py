@@ -155,7 +155,7 @@ def test_repeated_layers_count_once(worm: Connectome) -> None:
             {"name": "varshney2012"},
             "name must be one of varshney2011, .* got 'varshney2012'; did you mean 'varshney2011'",
         ),
-        ({"name": "../data"}, "name must be one of"),
+        ({"name": "../data"}, "../data: No such file or directory; check the path"),
         ({"name": "varshney2011", "layers": "monoamines"}, "layers must be one of .* did you mean 'monoamine'"),
         ({"name": "varshney2011", "layers": ["monoamine", "gap"]}, "layers must be one of .* got 'gap'"),
     ],

@@ -156,10 +156,14 @@ def test_neurons_are_meant_by_role_name_index_or_mask(neurons: Neurons, expected
 @pytest.mark.parametrize(
     ("neurons", "message"),
     [
-        ("polymodal", "at least one neuron, got 'polymodal': none; the roles present are sensory, inter, "),
+        (
+            "polymodal",
+            "at least one neuron, got 'polymodal': none; the roles present are sensory, inter, motor, unknown; "
+            "inputs='A,B' names neurons, a list of indices or a mask works too, and so do 'all', 'sources', 'sinks'",
+        ),
         ([], r"at least one neuron, got \[\]: none"),
         (np.zeros(4, dtype=bool), "at least one neuron, got none"),
-        ("", "one of sensory, inter, motor, unknown, the name of a neuron, got ''"),
+        ("", "one of sensory, inter, motor, unknown, all, sources, sinks, the name of a neuron, got ''"),
         ("motr", "one of sensory, .* got 'motr'; did you mean 'motor'"),
         ("ASH,AVB", "one of ASH, AVA, DA1, DVA, got 'AVB'; did you mean 'AVA'"),
         ("ASH,", "one of ASH, AVA, DA1, DVA, got ''"),

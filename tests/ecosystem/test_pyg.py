@@ -116,8 +116,6 @@ ALGORITHMS = {
 @pytest.mark.filterwarnings("ignore::UserWarning:captum")
 def test_explainers_explain_edges_and_neurons(worm, x, algorithm, around):
     """The masks are in the order of the edges that the caller passes."""
-    if algorithm == "IntegratedGradients":
-        pytest.importorskip("captum")
     torch.manual_seed(0)
     model = {"layer": lambda: ConnectomeConv(worm, 4, 1), "layers": lambda: Net(worm), "core": lambda: Reader(worm)}[
         around

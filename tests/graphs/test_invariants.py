@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from elegans_gnn.connectome import Connectome
+from elegans_gnn.connectome import ROLES, Connectome, load_connectome
 from elegans_gnn.graphs import RANDOM_MODELS, list_random_models, match_report, random_connectome
 
 MODELS = list_random_models()
-KEEP_DEGREES = {"configuration", "degree-preserving", "reciprocity-preserving", "strength-shuffle"}
-KEEP_OUT_STRENGTHS = {"configuration", "degree-preserving", "reciprocity-preserving", "rewired"}
+SWAPS = {"configuration", "degree-preserving", "reciprocity-preserving", "role-degree"}
+KEEP_DEGREES = SWAPS | {"strength-shuffle"}
+KEEP_OUT_STRENGTHS = SWAPS | {"rewired"}
 KEEP_MUTUAL = {"barabasi-albert", "watts-strogatz", "reciprocity-preserving", "strength-shuffle", "lattice"}
 
 
@@ -43,6 +44,10 @@ def role_blocks(graph: Connectome, kind: str) -> dict[tuple[str, str], tuple[int
     return blocks
 
 
+def links_per_block(graph: Connectome, kind: str) -> dict[tuple[str, str], int]:
+    return {block: links for block, (links, _) in role_blocks(graph, kind).items()}
+
+
 def check(model: str, like: Connectome, graph: Connectome) -> None:
     for column in ("names", "roles", "classes", "sides", "transmitters", "sexes", "visit_rank"):
         assert np.array_equal(getattr(graph, column), getattr(like, column)), column
@@ -64,6 +69,8 @@ def check(model: str, like: Connectome, graph: Connectome) -> None:
             assert mutual_pairs(graph, kind) == mutual_pairs(like, kind)
         if model == "role-block":
             assert role_blocks(graph, kind) == role_blocks(like, kind)
+        if model == "role-degree":
+            assert links_per_block(graph, kind) == links_per_block(like, kind)
     if model == "strength-shuffle":
         assert np.array_equal(graph.edge_index, like.edge_index)
 
@@ -84,6 +91,29 @@ def test_fifty_seeds_on_the_worm(model: str, worm: Connectome) -> None:
 def test_a_thousand_seeds_on_the_worm(model: str, worm: Connectome) -> None:
     for seed in range(1000):
         check(model, worm, random_connectome(model, like=worm, seed=seed))
+
+
+@pytest.fixture(params=["varshney2011", "cook2019-male", "random"])
+def with_roles(request: pytest.FixtureRequest) -> Connectome:
+    """A graph whose links follow its roles, or five roles on a random graph of two kinds with self-loops."""
+    if request.param != "random":
+        return load_connectome(request.param)
+    rng = np.random.default_rng(13)
+    chemical, gap = (rng.random((60, 60)) < share for share in (0.15, 0.05))
+    ends = [np.nonzero(matrix) for matrix in (chemical, gap | gap.T)]
+    pre, post = (np.concatenate([end[side] for end in ends]) for side in (0, 1))
+    kinds = np.repeat(["chemical", "gap"], [len(end[0]) for end in ends])
+    names, roles = [f"N{i}" for i in range(60)], rng.choice(ROLES[:5], 60)
+    counts = 1 + np.minimum(pre, post) % 4
+    return Connectome.from_edges("random", names, pre, post, kinds=kinds, roles=roles, counts=counts)
+
+
+@pytest.mark.parametrize("seeds", [range(25), pytest.param(range(200), marks=pytest.mark.hard)])
+def test_role_degree_keeps_degrees_and_blocks(seeds: range, with_roles: Connectome) -> None:
+    for seed in seeds:
+        graph = random_connectome("role-degree", like=with_roles, seed=seed)
+        check("role-degree", with_roles, graph)
+        assert graph.fingerprint != with_roles.fingerprint
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -133,7 +163,7 @@ def test_name_and_source_say_how_the_graph_was_made(worm: Connectome) -> None:
     assert random_connectome("lattice", like=worm, seed=0).name == "varshney2011-lattice-seed0"
 
 
-@pytest.mark.parametrize("model", ["degree-preserving", "reciprocity-preserving", "configuration"])
+@pytest.mark.parametrize("model", sorted(SWAPS))
 def test_rewiring_leaves_less_than_35_percent_in_place(model: str, worm: Connectome) -> None:
     for seed in range(5):
         graph = random_connectome(model, like=worm, seed=seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -74,7 +75,7 @@ def drawn(model: str, like: Connectome, seed: int, **options: float) -> Connecto
 def test_promises(model: str, like: Connectome, seed: int) -> None:
     graph = drawn(model, like, seed)
     if graph is None:
-        assert model in {"configuration", "degree-preserving", "reciprocity-preserving", "rewired"}
+        assert model == "rewired" or "swaps" in RANDOM_MODELS[model].options
         return
     assert graph.fingerprint == drawn(model, like, seed).fingerprint
     for row in match_report(like, graph).rows:
@@ -119,3 +120,59 @@ def test_refused_exactly_where_no_other_wiring_has_these_degrees(kind: str, data
     degrees = _degrees(links, like.num_neurons, kind == "gap")
     refused = drawn("degree-preserving", like, 0) is None
     assert refused == (bool(links) and realisations(like.num_neurons, kind == "gap")[degrees] == 1)
+
+
+def moves(links: set[tuple[int, int]], undirected: bool) -> Iterator[tuple[set[tuple[int, int]], set[tuple[int, int]]]]:
+    """What each swap of two links, and each reversal of a triangle, removes and adds."""
+    for (u, v), other in itertools.combinations(links, 2):
+        for x, y in (other, other[::-1]) if undirected else (other,):
+            yield {(u, v), other}, {(u, y), (x, v)}
+    for u, v, w in () if undirected else itertools.permutations({end for link in links for end in link}, 3):
+        yield {(u, v), (v, w), (w, u)}, {(v, u), (w, v), (u, w)}
+
+
+@pytest.mark.parametrize("kind", ["chemical", "gap"])
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_role_degree_is_refused_exactly_where_no_move_keeps_the_blocks(kind: str, data: st.DataObject) -> None:
+    like = data.draw(graphs(max_neurons=5, kinds=(kind,)))
+    one_way = like.pre < like.post if kind == "gap" else like.pre != like.post
+    links = set(zip(like.pre[one_way].tolist(), like.post[one_way].tolist(), strict=True))
+
+    def blocks(ends: set[tuple[int, int]]) -> Counter[tuple[str, ...]]:
+        pairs = [(str(like.roles[u]), str(like.roles[v])) for u, v in ends]
+        return Counter(tuple(sorted(pair)) if kind == "gap" else pair for pair in pairs)
+
+    possible = False
+    for removed, added in moves(links, kind == "gap"):
+        new = {(min(link), max(link)) for link in added} if kind == "gap" else added
+        simple = len(new) == len(removed) and all(u != v for u, v in new) and not new & links
+        possible |= removed <= links and simple and blocks(removed) == blocks(new)
+    assert (drawn("role-degree", like, 0) is None) == (bool(links) and not possible)
+
+
+@pytest.mark.hard
+@pytest.mark.parametrize(
+    ("roles", "several", "connected"), [("0001", 794, 794), ("0011", 568, 506), ("0012", 520, 488)]
+)
+def test_how_many_ensembles_of_four_neurons_the_moves_of_role_degree_connect(
+    roles: str, several: int, connected: int
+) -> None:
+    """The figures of docs/null-models.md: all digraphs of four neurons, by their degrees and role blocks."""
+    places = list(itertools.permutations(range(4), 2))
+    ensembles: dict[object, set[frozenset[tuple[int, int]]]] = {}
+    for chosen in itertools.product((False, True), repeat=len(places)):
+        graph = frozenset(itertools.compress(places, chosen))
+        blocks = Counter(roles[u] + roles[v] for u, v in graph)
+        ensembles.setdefault((_degrees(list(graph), 4, False), frozenset(blocks.items())), set()).add(graph)
+    large = [ensemble for ensemble in ensembles.values() if len(ensemble) > 1]
+    found = 0
+    for ensemble in large:
+        reached = [next(iter(ensemble))]
+        left = ensemble - {*reached}
+        for graph in reached:
+            new = {graph - removed | added for removed, added in moves({*graph}, False) if removed <= graph} & left
+            left -= new
+            reached += new
+        found += not left
+    assert (len(large), found) == (several, connected)

@@ -12,7 +12,7 @@ import pytest
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.graphs import NullModelWarning, list_random_models, random_connectome
 
-SWAP_MODELS = ("configuration", "degree-preserving", "reciprocity-preserving")
+SWAP_MODELS = ("configuration", "degree-preserving", "reciprocity-preserving", "role-degree")
 
 
 def complete(size: int, kind: str = "chemical") -> Connectome:

@@ -38,6 +38,9 @@ def test_rows_of_a_hand_made_pair() -> None:
     assert got["chemical", "in-degrees alike"] == (3, 2, False)
     assert got["chemical", "out-strengths alike"] == (3, 0, False)
     assert got["chemical", "links in place"] == (4, 3, False)
+    assert got["chemical", "motor -> motor"] == (2, 0, False)
+    assert got["chemical", "motor -> inter"] == (0, 1, False)
+    assert got["chemical", "sensory -> motor"] == (1, 1, True)
     assert got["merged", "links"] == (0, 1, False)
     assert got["merged", "ordered pairs"] == (5, 5, True)
     assert got["merged", "pairs in place"] == (5, 3, False)
@@ -51,12 +54,15 @@ def test_gap_pairs_count_once_in_either_direction() -> None:
     assert (report.row("gap", "links").a, report.row("gap", "synapses").a) == (2, 7)
     assert report.row("gap", "links in place").b == 2
     assert report.row("gap", "strengths alike").b == 1
+    assert report.row("gap", "unknown - unknown").a == 2
     assert report.row("merged", "pairs of several kinds").same
 
 
 def test_graphs_of_different_size_compare_in_numbers_only(worm: Connectome) -> None:
     report = match_report(worm, worm.select(roles=["sensory", "inter"]))
     assert report.row("graph", "neurons").b == 164
+    assert report.row("chemical", "sensory -> inter").same
+    assert report.row("chemical", "motor -> motor").b == 0
     assert all("in place" not in row.quantity and "degrees" not in row.quantity for row in report.rows)
 
 

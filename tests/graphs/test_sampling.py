@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy.stats import chisquare
 
 from elegans_gnn.connectome import Connectome
+from elegans_gnn.graphs import random_connectome
 from elegans_gnn.graphs._layers import Layer, Wiring, layers_of
-from elegans_gnn.graphs._rewired import configuration, degree_preserving, reciprocity_preserving
+from elegans_gnn.graphs._rewired import configuration, degree_preserving, reciprocity_preserving, role_degree
 from elegans_gnn.graphs._stream import Stream
 from elegans_gnn.graphs._swaps import Links, swap_round
 
@@ -101,13 +103,60 @@ def test_reciprocity_preserving_is_uniform_over_one_way_and_mutual_degrees() -> 
     assert_uniform(sampled(reciprocity_preserving, layer_of(size, links, "chemical"), draws), expected)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "roles"),
+    [
+        ("chemical", "triangle", [0, 0, 1]),
+        ("chemical", "two hubs", [0, 0, 0, 1]),
+        ("chemical", "path and loop-prone hub", [0, 1, 0, 1, 0]),
+        ("gap", "path", [0, 0, 1, 1, 0]),
+    ],
+)
+def test_role_degree_is_uniform_over_degrees_and_blocks(kind: str, name: str, roles: list[int]) -> None:
+    size, links = (UNDIRECTED if kind == "gap" else DIRECTED)[name]
+
+    def kept(edges: Edges) -> object:
+        blocks = Counter((roles[u], roles[v]) if kind != "gap" else (roles[u] + roles[v],) for u, v in edges)
+        return degrees(edges, size, kind), blocks
+
+    wanted = kept(frozenset(links))
+    expected = [edges for edges in all_graphs(size, len(links), kind) if kept(edges) == wanted]
+    assert len(expected) > 1
+    model = partial(role_degree, roles=np.array(roles))
+    assert_uniform(sampled(model, layer_of(size, links, kind), 40 * len(expected)), expected)
+
+
+def test_role_degree_leaves_a_triangle_of_three_roles() -> None:
+    layer = layer_of(*DIRECTED["triangle"], "chemical")
+    assert role_degree(layer, Stream(0), np.arange(3), swaps=10).frozen
+    assert not role_degree(layer, Stream(0), np.array([0, 1, 0]), swaps=10).frozen
+
+
+def test_role_degree_samples_alike_from_the_worm_and_from_a_far_start(worm: Connectome) -> None:
+    """The second chain starts from a null of the worm: if both have mixed, no statistic tells them apart."""
+    chemical = worm.select(kinds="chemical")
+    forward = set(zip(chemical.pre.tolist(), chemical.post.tolist(), strict=True))
+    far = random_connectome("role-degree", like=chemical, seed=99, swaps=50)
+    samples = []
+    for seeds, start in ((range(25), chemical), (range(100, 125), far)):
+        rows = []
+        for seed in seeds:
+            graph = random_connectome("role-degree", like=start, seed=seed)
+            edges = set(zip(graph.pre.tolist(), graph.post.tolist(), strict=True))
+            rows.append([len(edges & forward), sum((v, u) in edges for u, v in edges)])
+        samples.append(np.array(rows))
+    gap = samples[0].mean(axis=0) - samples[1].mean(axis=0)
+    error = np.sqrt(sum(sample.var(axis=0) / 25 for sample in samples))
+    assert (np.abs(gap / error) < 3.5).all(), (samples[0].mean(axis=0), samples[1].mean(axis=0))
+
+
 def test_a_round_is_as_likely_as_its_reverse() -> None:
     # Transition counts between all states of a small space: symmetric within their noise, and not all zero.
     size, links = DIRECTED["two hubs"]
     visits: Counter[tuple[Edges, Edges]] = Counter()
     layer = layer_of(size, links, "chemical")
     label = np.arange(layer.num_links)
-    chain = Links(size, layer.tail.copy(), layer.head.copy(), label, label.copy(), True, False)
+    chain = Links(size, layer.tail.copy(), layer.head.copy(), label, label.copy(), True, False, np.zeros(size, int))
     stream, before = Stream(3, "reverse"), frozenset(links)
     for _ in range(4000):
         swap_round(chain, stream)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def test_the_page_describes_each_model_and_its_options() -> None:
     )
     assert set(rows) == set(list_random_models())
     swap_models = {name for name, model in RANDOM_MODELS.items() if "swaps" in model.options}
-    assert swap_models == {"configuration", "degree-preserving", "reciprocity-preserving"}
+    assert swap_models == {"configuration", "degree-preserving", "reciprocity-preserving", "role-degree"}
     for name, model in RANDOM_MODELS.items():
         if "p" in model.options:
             assert f"`p` ({model.options['p']:g})" in rows[name]
@@ -57,6 +58,14 @@ def test_the_command_line_takes_every_option(capsys: pytest.CaptureFixture[str])
     shown = capsys.readouterr().out
     for option in {option for model in RANDOM_MODELS.values() for option in model.options}:
         assert f"--{option} " in shown
+
+
+def test_the_command_line_draws_with_the_swaps_asked_for(capsys: pytest.CaptureFixture[str], worm: Connectome) -> None:
+    command = ["connectome", "random", "role-degree", "--like", "varshney2011", "--seed", "0", "--json"]
+    for options, chosen in (([], {}), (["--swaps", "1"], {"swaps": 1.0})):
+        assert main([*command, *options]) == 0
+        expected = random_connectome("role-degree", like=worm, seed=0, **chosen)
+        assert json.loads(capsys.readouterr().out)["fingerprint"] == expected.fingerprint
 
 
 @pytest.mark.parametrize("model", list_random_models())

@@ -8,6 +8,8 @@ from torch import nn
 
 from elegans_gnn import ElegansAutoencoder, ElegansClassifier, attach_head
 from elegans_gnn.models import export_onnx, export_program
+from tests.ops.cases import graph
+from tests.ops.synaptic.cases import Layer
 
 SMALL = {"encoder_width": 4, "encoder_blocks": 0, "decoder_width": 4, "decoder_blocks": 0, "code": 8}
 
@@ -67,6 +69,18 @@ def test_programs_hold_standard_operations_only(tiny, unchecked_shapes):
     assert model.training
     images = torch.rand(1, 3, 8, 8)
     assert torch.allclose(program.module()(images), model.eval()(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [(), (2,)])
+def test_synaptic_convolutions_become_dense_ones(channels, tmp_path, unchecked_shapes):
+    pytest.importorskip("onnx")
+    layer = Layer(graph("self-loops and duplicates"), *channels).eval()
+    example, x = torch.randn(3, 4, 2, 5, 4), torch.randn(5, 4, 2, 5, 4)
+    program = export_program(layer, example)
+    assert not any("elegans_gnn" in str(node.target) for node in program.graph.nodes)
+    torch.testing.assert_close(program.module()(x), layer(x))
+    path = export_onnx(layer, tmp_path / "layer.onnx", example)
+    torch.testing.assert_close(run_onnx(path, x), layer(x).detach(), rtol=1e-5, atol=1e-5)
 
 
 def test_the_tensor_network_exports_with_its_operators_and_not_to_onnx(tiny, tmp_path, unchecked_shapes):

@@ -55,7 +55,12 @@ def test_programs_of_visits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "layout"), [("elegans_call", codes.AGGREGATE_CALL), ("tensor_network_call", codes.VISITS_CALL)]
+    ("name", "layout"),
+    [
+        ("elegans_call", codes.AGGREGATE_CALL),
+        ("synaptic_call", codes.SYNAPTIC_CALL),
+        ("tensor_network_call", codes.VISITS_CALL),
+    ],
 )
 def test_call_blocks(name: str, layout: str) -> None:
     counted = {kind: sum(int(n or 1) for n in re.findall(rf"(\d*){kind}", layout)) for kind in "qd"}

@@ -113,6 +113,10 @@ def test_the_core_is_one_setting(core: str) -> None:
         ({"core": "tensor-network", "leak": 0.5}, "leak has no effect with core=tensor-network, got 0.5; omit it"),
         ({"model": "vit", "leak": 0.5}, "leak has no effect with model=vit, got 0.5; omit it"),
         ({"wiring": "er"}, "wiring has no effect with model=elegans, got 'er'; omit it"),
+        (
+            {"core": "tensor-network", "visit_rank": [1]},
+            "visit_rank must be omitted here, got .1.; pass it to the class",
+        ),
         ({"code": 3}, "setting must be one of .*got 'code'"),
         ({"augment": "none", "cutout": 8}, "cutout has no effect with augment=none, got 8; omit it"),
         ({"augment": "none", "shift": 2}, "shift has no effect with augment=none, got 2; omit it"),
@@ -120,7 +124,7 @@ def test_the_core_is_one_setting(core: str) -> None:
         ({"core": "tensor-network", "core_steps": 5}, "core_steps has no effect with core=tensor-network, got 5"),
         ({"core_batch_size": 5}, "setting must be one of .*got 'core_batch_size'; did you mean 'batch_size'"),
         ({"leak": "much"}, "leak must be of type float, got 'much'; use leak=0.5"),
-        ({"leak": None}, "leak must be of type float, got nothing; omit it, or use leak=0.5"),
+        ({"leak": None}, "leak must be of type float, got None; use leak=0.5"),
         ({"calibrate": 1}, "calibrate must be of type bool, got 1; use calibrate=True"),
     ],
 )

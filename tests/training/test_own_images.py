@@ -31,7 +31,7 @@ def test_a_name_says_nothing_of_images_handed_over(
     folder = train_classifier(CONFIG, tmp_path / "run", source=own(name), progress=False).folder
     assert not (folder / "model" / "training.json").exists()
     capsys.readouterr()
-    for place, what in ((folder, "trained on images handed over in Python"), (folder / "model", "saved without its")):
+    for place, what in ((folder, "trained on images passed from Python"), (folder / "model", "saved without its")):
         assert cli.main(["eval", str(place)]) == 2
         assert f"--data must be given for a model {what}" in capsys.readouterr().err
         assert cli.main(["eval", str(place), "--data", "digits", "--fold", "3", "--json"]) == 0

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.errors import invalid
-from elegans_gnn.models._base import Autoencoder, Classifier, check_classes, check_least, keeps_arguments
+from elegans_gnn.models._base import Autoencoder, Classifier, keeps_arguments
 from elegans_gnn.models._blocks import SMALL_IMAGE, centred, check_images, start_as_ink
-from elegans_gnn.models.baselines.plain import LEAST_SIZE, check_multiple_of_four
+from elegans_gnn.models.baselines.plain import check_multiple_of_four
 
 _HEAD_SIZE = 16
 
@@ -54,9 +54,8 @@ class AttentionAutoencoder(Autoencoder, name="attention", place=3):
     """Patches of 4 x 4 as tokens, transformer blocks, all tokens onto one linear code, and the same way back.
 
     Args:
-        code: length of the code.
+        code, in_channels: see :class:`Autoencoder`.
         image_size: a multiple of 4.
-        in_channels: of the images.
         width: features of a token, a multiple of 16.
         depth: transformer blocks on each side of the code.
     """
@@ -75,8 +74,7 @@ class AttentionAutoencoder(Autoencoder, name="attention", place=3):
         super().__init__()
         check_multiple_of_four(image_size, "AttentionAutoencoder")
         check_width(width)
-        check_least("AttentionAutoencoder", code=(code, 1), in_channels=(in_channels, 1), depth=(depth, 0))
-        self.code_length, self.image_size, self.in_channels = code, image_size, in_channels
+        self.set_code(code, in_channels, image_size, depth=(depth, 0))
         self.grid, self.width, pixels = image_size // 4, width, 16 * in_channels
         tokens = self.grid**2
         self.embed = nn.Linear(pixels, width)
@@ -90,13 +88,11 @@ class AttentionAutoencoder(Autoencoder, name="attention", place=3):
         start_as_ink(self.to_pixels)
 
     def encode(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch code"]:
-        """Images to codes."""
         check_images(images, self.in_channels, self.image_size)
         tokens = self.embed(patches(centred(images), 4)) + self.positions
         return self.to_code(self.encoder(tokens).flatten(1))
 
     def decode(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch channel height width"]:
-        """Codes to logits of ink."""
         tokens = self.from_code(code).unflatten(1, (self.grid**2, self.width)) + self.decoder_positions
         pixels = self.to_pixels(self.decoder(tokens)).transpose(1, 2)
         return F.pixel_shuffle(pixels.unflatten(2, (self.grid, self.grid)), 4)
@@ -108,8 +104,7 @@ class SmallViT(Classifier, name="vit", place=1):
     Patches are 4 x 4, and 2 x 2 on images below 16 x 16.
 
     Args:
-        num_classes: number of classes.
-        in_channels: of the images.
+        num_classes, in_channels: see :class:`Classifier`.
         image_size: a multiple of the patch size, at least 8.
         width: features of a token, a multiple of 16; by default 64, and 48 on images up to 24 x 24.
         depth: transformer blocks; by default 3, and 4 on images up to 24 x 24.
@@ -134,20 +129,18 @@ class SmallViT(Classifier, name="vit", place=1):
         usual = (48, 4) if image_size <= SMALL_IMAGE else (64, 3)
         width, depth = usual[0] if width is None else width, usual[1] if depth is None else depth
         self.chosen = {"width": width, "depth": depth}
-        check_classes(num_classes)
+        self.set_classes(num_classes)
+        self.set_images(in_channels, image_size, depth=(depth, 0))
         check_width(width)
-        check_least("SmallViT", image_size=(image_size, LEAST_SIZE), in_channels=(in_channels, 1), depth=(depth, 0))
         self.patch = 4 if image_size >= 16 else 2
         if image_size % self.patch:
             raise invalid("image_size", f"a multiple of {self.patch}", image_size, "resize or pad the images")
-        self.num_classes, self.in_channels, self.image_size = num_classes, in_channels, image_size
         self.embed = nn.Linear(in_channels * self.patch**2, width)
         self.positions = nn.Parameter(0.02 * torch.randn((image_size // self.patch) ** 2, width))
         self.blocks = nn.Sequential(*[TransformerBlock(width) for _ in range(depth)], nn.LayerNorm(width))
         self.head = nn.Linear(width, num_classes)
 
     def forward(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch cls"]:
-        """Logits of the classes."""
         check_images(images, self.in_channels, self.image_size)
         tokens = self.embed(patches(images, self.patch)) + self.positions
         return self.head(self.blocks(tokens).mean(1))

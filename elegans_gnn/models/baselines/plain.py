@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.errors import invalid
-from elegans_gnn.models._base import Autoencoder, Classifier, check_classes, check_least, keeps_arguments
+from elegans_gnn.models._base import LEAST_SIZE, Autoencoder, Classifier, keeps_arguments
 from elegans_gnn.models._blocks import (
     ResidualBlock,
     centred,
@@ -18,8 +18,6 @@ from elegans_gnn.models._blocks import (
     start_as_ink,
     use_channels_last,
 )
-
-LEAST_SIZE = 8
 
 
 def check_multiple_of_four(image_size: int, model: str) -> None:
@@ -32,8 +30,7 @@ class MLPAutoencoder(Autoencoder, name="mlp", place=1):
     """Fully connected layers with GELU from pixels to code and back.
 
     Args:
-        code: length of the code.
-        image_size, in_channels: of the images.
+        code, image_size, in_channels: see :class:`Autoencoder`.
         width: units of a hidden layer.
         depth: hidden layers on each side of the code.
     """
@@ -46,27 +43,17 @@ class MLPAutoencoder(Autoencoder, name="mlp", place=1):
         self, *, code: int = 128, image_size: int = 28, in_channels: int = 1, width: int = 448, depth: int = 1
     ) -> None:
         super().__init__()
-        check_least(
-            "MLPAutoencoder",
-            code=(code, 1),
-            image_size=(image_size, LEAST_SIZE),
-            in_channels=(in_channels, 1),
-            width=(width, 1),
-            depth=(depth, 0),
-        )
-        self.code_length, self.image_size, self.in_channels = code, image_size, in_channels
+        self.set_code(code, in_channels, image_size, width=(width, 1), depth=(depth, 0))
         pixels = in_channels * image_size**2
         self.encoder = _perceptron([pixels, *[width] * depth, code])
         self.decoder = _perceptron([code, *[width] * depth, pixels])
         start_as_ink(self.decoder[-1])
 
     def encode(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch code"]:
-        """Images to codes."""
         check_images(images, self.in_channels, self.image_size)
         return self.encoder(centred(images).flatten(1))
 
     def decode(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch channel height width"]:
-        """Codes to logits of ink."""
         return self.decoder(code).unflatten(1, (self.in_channels, self.image_size, self.image_size))
 
 
@@ -81,9 +68,8 @@ class ConvAutoencoder(Autoencoder, name="conv", place=2):
     """Convolutions down to a quarter of the image's size, a linear code, and convolutions back up.
 
     Args:
-        code: length of the code.
+        code, in_channels: see :class:`Autoencoder`.
         image_size: a multiple of 4.
-        in_channels: of the images.
         width: channels at a quarter of the size; half as many at half of it.
         depth: residual blocks on each side of the code.
     """
@@ -97,8 +83,7 @@ class ConvAutoencoder(Autoencoder, name="conv", place=2):
     ) -> None:
         super().__init__()
         check_multiple_of_four(image_size, "ConvAutoencoder")
-        check_least("ConvAutoencoder", code=(code, 1), in_channels=(in_channels, 1), width=(width, 2), depth=(depth, 0))
-        self.code_length, self.image_size, self.in_channels = code, image_size, in_channels
+        self.set_code(code, in_channels, image_size, width=(width, 2), depth=(depth, 0))
         grid = image_size // 4
         self.encoder = nn.Sequential(
             nn.Conv2d(in_channels, width // 2, 4, stride=2, padding=1),
@@ -114,22 +99,15 @@ class ConvAutoencoder(Autoencoder, name="conv", place=2):
         use_channels_last(self)
 
     def encode(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch code"]:
-        """Images to codes."""
         check_images(images, self.in_channels, self.image_size)
         return self.to_code(self.encoder(centred(images)).flatten(1))
 
     def decode(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch channel height width"]:
-        """Codes to logits of ink."""
         return self.decoder(self.from_code(code))
 
 
 class LogisticRegression(Classifier, name="logistic", place=4):
-    """One linear map from pixels to classes, zero at the start.
-
-    Args:
-        num_classes: number of classes.
-        image_size, in_channels: of the images.
-    """
+    """One linear map from pixels to classes, zero at the start; arguments are those of :class:`Classifier`."""
 
     PARTS: ClassVar = {"head": ("head",)}
     MATRICES = ("head",)
@@ -137,14 +115,12 @@ class LogisticRegression(Classifier, name="logistic", place=4):
     @keeps_arguments
     def __init__(self, num_classes: int = 10, *, in_channels: int = 3, image_size: int = 32) -> None:
         super().__init__()
-        check_classes(num_classes)
-        check_least("LogisticRegression", image_size=(image_size, LEAST_SIZE), in_channels=(in_channels, 1))
-        self.num_classes, self.in_channels, self.image_size = num_classes, in_channels, image_size
+        self.set_classes(num_classes)
+        self.set_images(in_channels, image_size)
         self.head = nn.Linear(in_channels * image_size**2, num_classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch cls"]:
-        """Logits of the classes."""
         check_images(images, self.in_channels, self.image_size)
         return self.head(images.flatten(1))

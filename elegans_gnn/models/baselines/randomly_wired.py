@@ -12,9 +12,8 @@ from torch.nn import functional as F
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.errors import invalid, unknown_name
-from elegans_gnn.models._base import Classifier, check_classes, check_least, keeps_arguments
+from elegans_gnn.models._base import Classifier, keeps_arguments
 from elegans_gnn.models._blocks import SMALL_IMAGE, check_images, use_channels_last
-from elegans_gnn.models.baselines.plain import LEAST_SIZE
 from elegans_gnn.models.baselines.resnet import group_norm
 
 # The settings the authors report as their best: ER(0.2), BA(5), WS(4, 0.75).
@@ -93,8 +92,7 @@ class RandomlyWiredNetwork(Classifier, name="randomly-wired", place=3):
     """Three stages, each a random graph of separable convolutions, with w, 2 w and 4 w channels.
 
     Args:
-        num_classes: number of classes.
-        in_channels, image_size: of the images.
+        num_classes, in_channels, image_size: see :class:`Classifier`.
         wiring: ``"er"``, ``"ba"`` or ``"ws"``: Erdos-Renyi (p = 0.2), Barabasi-Albert (m = 5) or Watts-Strogatz
             (k = 4, p = 0.75) graphs.
         wiring_seed: seed of the three graphs; different seeds share no graph.
@@ -122,7 +120,7 @@ class RandomlyWiredNetwork(Classifier, name="randomly-wired", place=3):
         depth: int = 10,
     ) -> None:
         super().__init__()
-        check_classes(num_classes)
+        self.set_classes(num_classes)
         if wiring not in WIRINGS:
             raise unknown_name("wiring", wiring, WIRINGS)
         if width is None:
@@ -131,14 +129,7 @@ class RandomlyWiredNetwork(Classifier, name="randomly-wired", place=3):
         self.chosen = {"width": width}
         if wiring_seed < 0:
             raise invalid("wiring_seed", ">= 0", wiring_seed, "use wiring_seed=0")
-        check_least(
-            "RandomlyWiredNetwork",
-            image_size=(image_size, LEAST_SIZE),
-            in_channels=(in_channels, 1),
-            width=(width, 1),
-            depth=(depth, _LEAST_NODES),
-        )
-        self.num_classes, self.in_channels, self.image_size = num_classes, in_channels, image_size
+        self.set_images(in_channels, image_size, width=(width, 1), depth=(depth, _LEAST_NODES))
         stride = 2 if image_size >= _LARGE else 1
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, width, 3, stride=stride, padding=1, bias=False), group_norm(width)
@@ -160,6 +151,5 @@ class RandomlyWiredNetwork(Classifier, name="randomly-wired", place=3):
         use_channels_last(self)
 
     def forward(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch cls"]:
-        """Logits of the classes."""
         check_images(images, self.in_channels, self.image_size)
         return self.classify(self.head(self.stages(self.stem(images))).mean((2, 3)))

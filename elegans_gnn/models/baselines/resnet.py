@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elegans_gnn._shapes import Float
-from elegans_gnn.models._base import Classifier, check_classes, check_least, keeps_arguments
+from elegans_gnn.models._base import Classifier, keeps_arguments
 from elegans_gnn.models._blocks import SMALL_IMAGE, check_images, use_channels_last
-from elegans_gnn.models.baselines.plain import LEAST_SIZE
 
 _MOST_GROUPS = 8
 
@@ -48,8 +47,7 @@ class SmallResNet(Classifier, name="resnet", place=2):
     The first stage keeps the size of the image, the second and the third halve it.
 
     Args:
-        num_classes: number of classes.
-        in_channels, image_size: of the images.
+        num_classes, in_channels, image_size: see :class:`Classifier`.
         width: w, channels of the first stage; by default 22, and 20 on images up to 24 x 24.
         depth: residual blocks per stage.
 
@@ -73,15 +71,8 @@ class SmallResNet(Classifier, name="resnet", place=2):
         super().__init__()
         width = (20 if image_size <= SMALL_IMAGE else 22) if width is None else width
         self.chosen = {"width": width}
-        check_classes(num_classes)
-        check_least(
-            "SmallResNet",
-            image_size=(image_size, LEAST_SIZE),
-            in_channels=(in_channels, 1),
-            width=(width, 1),
-            depth=(depth, 1),
-        )
-        self.num_classes, self.in_channels, self.image_size = num_classes, in_channels, image_size
+        self.set_classes(num_classes)
+        self.set_images(in_channels, image_size, width=(width, 1), depth=(depth, 1))
         self.stem = nn.Sequential(nn.Conv2d(in_channels, width, 3, padding=1, bias=False), group_norm(width), nn.ReLU())
         blocks, before = [], width
         for stage in range(3):
@@ -94,6 +85,5 @@ class SmallResNet(Classifier, name="resnet", place=2):
         use_channels_last(self)
 
     def forward(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch cls"]:
-        """Logits of the classes."""
         check_images(images, self.in_channels, self.image_size)
         return self.head(self.blocks(self.stem(images)).mean((2, 3)))

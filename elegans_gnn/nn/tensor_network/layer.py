@@ -8,24 +8,18 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.errors import invalid
+from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.nn._edge_weights import wiring_hash
 from elegans_gnn.nn.tensor_network.plan import make_plan
 from elegans_gnn.nn.tensor_network.readout import Readout
 from elegans_gnn.nn.tensor_network.reference import reference_outputs
 from elegans_gnn.nn.tensor_network.rules import DEFAULT_ORDER, check_activation, check_fuse, check_sizes
-from elegans_gnn.nn.tensor_network.runner import (
-    PlanRunner,
-    check_merge,
-    merge_outputs,
-    recurrent_plans,
-    scatter_states,
-)
+from elegans_gnn.nn.tensor_network.runner import MERGES, PlanRunner, merge_outputs, recurrent_plans, scatter_states
 from elegans_gnn.nn.tensor_network.schedule import Schedule
 from elegans_gnn.nn.tensor_network.units import NeuronUnits, first_use, unit_groups
 from elegans_gnn.ops import resolve_backend
@@ -60,12 +54,14 @@ class TensorNetwork(nn.Module):
         fuse: ``"add"``, ``"mul"``, or ``"normalized-mul"``, a product divided by its root mean square, which neither
             overflows nor vanishes without ``unit_norm``.
         unit_norm: layer normalisation (without scale and shift) after each unit and each later arrival.
-        activation: a name or any elementwise callable.
-        order: the phases; O means the other two roles.
+        activation: the function after each unit, such as ``"gelu"``, ``"relu"`` or ``"tanh"``; in Python also an
+            elementwise callable.
+        order: the phases, such as S->I for the synapses from sensory to interneurons; O means the other two roles.
         reapply: relations such as ``"SI"`` whose later arrivals go through the unit again.
-        ignored_relations: relations left out.
+        ignored_relations: relations, such as ``"MI"``, whose synapses are left out.
         readout: see :class:`Readout`.
-        num_heads, head_dim: of the readout's attention; head_dim defaults to dim / num_heads.
+        num_heads: heads of the readout's attention.
+        head_dim: features of a head of the readout's attention; by default dim / num_heads.
         residual: whether the readout's attentions add their query to their result.
         output_norm: whether the output is layer-normalised.
         units: ``"dense"`` or ``"diagonal"`` with one unit per neuron, ``"shared-by-role"`` or ``"shared-by-class"``
@@ -78,7 +74,7 @@ class TensorNetwork(nn.Module):
             ``"max"`` or ``"concat"``. States are then carried along the sequence: sensory neurons take each item as it
             comes, the others start with the state they had, and the first arrival at them re-applies their unit.
         visit_rank: [N] overrides ``connectome.visit_rank``.
-        recompute: apply units again in the backward pass instead of keeping their intermediate results.
+        recompute: apply units again in the backward pass instead of keeping their intermediate results; saves memory.
         allow_overflow: accept ``fuse="mul"`` without ``unit_norm``.
 
     Shapes:
@@ -121,7 +117,8 @@ class TensorNetwork(nn.Module):
         check_sizes(dim, num_heads, head_dim, kernel_size)
         check_fuse(fuse, unit_norm, allow_overflow)
         check_activation(activation)
-        check_merge(recurrence)
+        if recurrence is not None and recurrence not in MERGES:
+            raise unknown_name("recurrence", recurrence, MERGES)
         self.connectome = connectome if len(connectome.kind_names) < 2 else connectome.merged()
         self.dim, self.fuse, self.unit_norm, self.kernel_size = dim, fuse, unit_norm, kernel_size
         self.recompute, self.recurrence, self.activation = recompute, recurrence, activation
@@ -146,7 +143,12 @@ class TensorNetwork(nn.Module):
             output_norm=output_norm,
             eps=EPS,
         )
-        self._runners = nn.ModuleList(self._make_runner(plan) for plan in plans)
+        self._runners = nn.ModuleList(
+            PlanRunner(
+                plan, self.units, self.arithmetic, unit_norm=unit_norm, activation=activation, recompute=recompute
+            )
+            for plan in plans
+        )
         self.outputs = plans[0].outputs[np.isin(plans[0].outputs, self.schedule.outputs)]
         _report_silent(self.connectome, self.schedule)
 
@@ -171,18 +173,8 @@ class TensorNetwork(nn.Module):
             self.connectome, commuting=self.arithmetic.linear, outputs=outputs, carried=carried, **self.rules
         )
 
-    def _make_runner(self, plan: Plan) -> PlanRunner:
-        return PlanRunner(
-            plan,
-            self.units,
-            self.arithmetic,
-            unit_norm=self.unit_norm,
-            activation=self.activation,
-            recompute=self.recompute,
-        )
-
     def reset_parameters(self) -> None:
-        """Draw all parameters anew."""
+        """Draw new values for all parameters."""
         for module in self.modules():
             reset = getattr(module, "reset_parameters", None)
             if module is not self and callable(reset):
@@ -201,13 +193,7 @@ class TensorNetwork(nn.Module):
         """States of the motor neurons ``self.outputs``, one row per sample, token or pixel (of the first item)."""
         rows, size = self.fold(x)
         states = self.run(self._first_runner, rows, size)
-        return (
-            states
-            if self.recurrence is None
-            else scatter_states(
-                states, self._index(self._first_runner.plan.outputs, x), self.connectome.num_neurons
-            ).index_select(1, self._index(self.outputs, x))
-        )
+        return states if self.recurrence is None else self._of_motors(self._by_neuron(states, self._first_runner))
 
     @property
     def _first_runner(self) -> PlanRunner:
@@ -240,13 +226,15 @@ class TensorNetwork(nn.Module):
         runner = cast(PlanRunner, self._runners[min(number, len(self._runners) - 1)])
         rows, size = self.fold(x)
         states = self.run(runner, rows, size, carried)
-        by_neuron = scatter_states(states, self._index(runner.plan.outputs, x), self.connectome.num_neurons)
-        motors = by_neuron.index_select(1, self._index(self.outputs, x))
-        return self.unfold(self.readout(rows, motors), x), (number + 1, by_neuron)
+        by_neuron = self._by_neuron(states, runner)
+        return self.unfold(self.readout(rows, self._of_motors(by_neuron)), x), (number + 1, by_neuron)
 
-    @staticmethod
-    def _index(neurons: NDArray[np.int64], like: Tensor) -> Tensor:
-        return torch.from_numpy(neurons).to(like.device)
+    def _by_neuron(self, states: Tensor, runner: PlanRunner) -> Tensor:
+        outputs = torch.from_numpy(runner.plan.outputs).to(states.device)
+        return scatter_states(states, outputs, self.connectome.num_neurons)
+
+    def _of_motors(self, by_neuron: Tensor) -> Tensor:
+        return by_neuron.index_select(1, torch.from_numpy(self.outputs).to(by_neuron.device))
 
     def run(
         self, runner: PlanRunner, rows: Tensor, size: tuple[int, int] | None, carried: Tensor | None = None

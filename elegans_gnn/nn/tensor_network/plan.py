@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from elegans_gnn.nn.tensor_network.schedule import FIRST, FUSE, Schedule
+from elegans_gnn.nn.tensor_network.schedule import FIRST, FUSE, Schedule, Wavefronts
 from elegans_gnn.ops.codes import (
     FROM_CARRY,
     FROM_INPUT,
@@ -164,66 +164,45 @@ class _Program:
 
     def __init__(self, place: dict[int, tuple[int, int]], commuting: bool) -> None:
         self.place = {**place}
-        self.commuting = commuting
+        self.waves = Wavefronts(0, commuting)  # of slots
         self.carried: dict[int, tuple[int, int]] = {}  # where the next program finds its values
         self.exported = {OP_UNIT_INPUT: 0, OP_CARRY: 0, OP_FINISHED: 0}
         self.loads: list[tuple[int, int]] = []
         self.code: list[tuple[int, int, int, int, int]] = []
         self.slot: dict[int, int] = {}  # where each value is now
-        self.ready: list[int] = []
-        self.opened: list[int] = []
-        self.last_read: list[int] = []
 
     def _slot_of(self, value: int) -> int:
         if value not in self.slot:
             self.slot[value] = len(self.loads)
             self.loads.append((FROM_INPUT, 0) if value == 0 else self.place[value])
-            for column in (self.ready, self.opened, self.last_read):
+            for column in (self.waves.ready, self.waves.opened, self.waves.last_read):
                 column.append(0)
         return self.slot[value]
 
     def write(self, step: _Step, edge: int, value: int, fused: bool) -> None:
         """Fuse a state into the target's slot, or add the result of a re-applied unit to it."""
         source, target = self._slot_of(value), self._slot_of(step.replaced)
-        wave = self._wave(source, target)
-        self.code.append((OP_FUSE if fused else OP_ADD, target, source, edge, wave))
+        self.code.append((OP_FUSE if fused else OP_ADD, target, source, edge, self.waves.visit(source, target)))
         del self.slot[step.replaced]
         self.slot[step.made] = target
 
-    def _wave(self, source: int, target: int) -> int:
-        """The rule of `schedule.depths`, for slots."""
-        ready, opened, last_read = self.ready, self.opened, self.last_read
-        if self.commuting:
-            if last_read[target]:
-                opened[target], last_read[target] = last_read[target], 0
-            wave = max(ready[source] + 1, opened[target])
-            ready[target] = max(ready[target], wave)
-            if source == target:
-                opened[target] = wave
-        else:
-            wave = max(ready[source] + 1, ready[target] + 1, last_read[target])
-            ready[target], last_read[target] = wave, 0
-        if source != target:
-            last_read[source] = max(last_read[source], wave)
-        return wave
-
     def export(self, code: int, value: int, row: int | None = None) -> None:
         """Copy a value out; exports happen at the end of a wavefront, so the next write waits for the one after."""
-        slot = self._slot_of(value)
+        slot, waves = self._slot_of(value), self.waves
         if row is None:
             row = self.exported[code]
             if code == OP_CARRY:
                 self.carried[value] = (FROM_CARRY, row)
         self.exported[code] += 1
-        self.code.append((code, row, slot, -1, self.ready[slot]))
-        self.last_read[slot] = max(self.last_read[slot], self.ready[slot] + 1)
+        self.code.append((code, row, slot, -1, waves.ready[slot]))
+        waves.last_read[slot] = max(waves.last_read[slot], waves.ready[slot] + 1)
 
     def stage(self, units: _Units) -> Stage:
         return Stage(
             neurons=np.array(units.neurons, dtype=np.int64),
             normed=units.normed,
             loads=np.array(self.loads, dtype=np.int32).reshape(-1, 2),
-            code=np.array(self._in_runs() if self.commuting else self.code, dtype=np.int32).reshape(-1, 5),
+            code=np.array(self._in_runs() if self.waves.commuting else self.code, dtype=np.int32).reshape(-1, 5),
             exports=(self.exported[OP_UNIT_INPUT], self.exported[OP_CARRY], self.exported[OP_FINISHED]),
             loads_input=(FROM_INPUT, 0) in self.loads,
         )

@@ -61,7 +61,7 @@ class StateAttention(nn.Module):
 
 
 class Readout(nn.Module):
-    """Turns the states of the defined motor neurons into one vector per row.
+    """How the states of the motor neurons become one vector per row.
 
     ========================= =======================================================================================
     ``"cross"``               attention with the input as query (the published default)

@@ -46,7 +46,7 @@ class Reservoir(TensorNetwork):
         self._scale()
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew, the frozen ones too."""
+        """Draw new values for all parameters, the frozen ones too."""
         super().reset_parameters()
         self._scale()
 

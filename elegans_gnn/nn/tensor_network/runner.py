@@ -14,7 +14,6 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from elegans_gnn._shapes import Float
-from elegans_gnn.errors import unknown_name
 from elegans_gnn.nn.tensor_network.plan import make_plan
 from elegans_gnn.nn.tensor_network.schedule import Schedule
 from elegans_gnn.nn.tensor_network.units import NeuronUnits
@@ -43,7 +42,7 @@ class PlanRunner(nn.Module):
         arithmetic: what a fused arrival computes.
         unit_norm: whether a first arrival is normalised before the activation.
         activation: applied after the unit: a name in `ACTIVATIONS` or a callable.
-        recompute: whether the backward pass applies the units again instead of keeping their intermediate results.
+        recompute: see :class:`TensorNetwork`.
     """
 
     rows: Tensor
@@ -113,7 +112,7 @@ class PlanRunner(nn.Module):
         self, x: Tensor, carried: Tensor | None, edge_weight: Tensor | None, backend: str
     ) -> Float[Tensor, "row output feature"]:
         """The same for dense units and named activations, in one operator."""
-        units, arithmetic = self._shared[0], self.arithmetic
+        units = self._shared[0]
         keep = KEEP_NOTHING if not torch.is_grad_enabled() else KEEP_BOUNDARIES if self.recompute else KEEP_ARGUMENTS
         call = NetworkCall(
             x,
@@ -124,16 +123,7 @@ class PlanRunner(nn.Module):
             None if self._in_order else self.rows,
             self.inputs[:0] if self._from_input else self.inputs,
             [part for program in self._programs for part in program],
-            Settings(
-                self._layout,
-                str(self._activation),
-                self.unit_norm,
-                arithmetic.fuse,
-                arithmetic.norm,
-                arithmetic.eps,
-                keep,
-                backend,
-            ),
+            Settings(self._layout, str(self._activation), self.unit_norm, *self.arithmetic, keep, backend),
         )
         return run_dense_stages(call)
 
@@ -197,9 +187,3 @@ def merge_outputs(outputs: list[Tensor], merge: str) -> Tensor:
         return torch.cat(outputs, 1)
     stacked = torch.stack(outputs)
     return stacked.mean(0) if merge == "mean" else stacked.amax(0)
-
-
-def check_merge(recurrence: str | None) -> None:
-    """Refuse unknown names."""
-    if recurrence is not None and recurrence not in MERGES:
-        raise unknown_name("recurrence", recurrence, MERGES)

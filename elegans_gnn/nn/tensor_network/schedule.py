@@ -33,7 +33,7 @@ from elegans_gnn.nn.tensor_network.rules import (
 )
 
 FIRST, FUSE, REAPPLY = 0, 1, 2
-KIND_NAMES = ("first", "fuse", "reapply")
+Visit = tuple[int, int, int, int, int]  # edge, source, target, phase, kind
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,13 +91,9 @@ class Schedule:
         """Run the rules once, symbolically.
 
         Args:
-            connectome: the graph; synapses of several kinds between two neurons count as one (``merged()``).
-            order: the phases, e.g. ``"S->O, I->O, M->M"``.
-            reapply: relations whose later arrivals go through the target's unit again.
-            ignored_relations: relations left out.
+            connectome, order, reapply, ignored_relations, visit_rank: see :class:`TensorNetwork`.
             commuting: True if a fused arrival is a plain sum (fuse="add" without unit_norm).
             outputs: ``"motor"``: keep what the motor neurons' final states depend on; ``"all"``: what any state does.
-            visit_rank: [N] overrides ``connectome.visit_rank``.
             carried: [N] mask of the neurons that already have a state; their first arrival re-applies the unit.
 
         Raises:
@@ -188,7 +184,7 @@ class _Walk:
         self.fresh = (letters == "S").tolist()
         self.due = carried.tolist()
         self.defined = ((letters == "S") | carried).tolist()
-        self.visits: list[tuple[int, int, int, int, int]] = []
+        self.visits: list[Visit] = []
         self.without_source: list[int] = []
 
     def run(
@@ -219,9 +215,7 @@ class _Walk:
         self.visits.append((edge, source, target, phase, kind))
 
 
-def _live(
-    visits: list[tuple[int, int, int, int, int]], wanted: NDArray[np.bool_]
-) -> list[tuple[int, int, int, int, int]]:
+def _live(visits: list[Visit], wanted: NDArray[np.bool_]) -> list[Visit]:
     """The visits that the final states of the wanted neurons depend on, in the same order."""
     needed = wanted.tolist()
     kept = []
@@ -235,29 +229,41 @@ def _live(
     return kept[::-1]
 
 
-def _columns(
-    visits: list[tuple[int, int, int, int, int]], neurons: int, commuting: bool
-) -> dict[str, NDArray[np.int64]]:
+def _columns(visits: list[Visit], neurons: int, commuting: bool) -> dict[str, NDArray[np.int64]]:
     """Visits as arrays by field, with their depths."""
+    waves = Wavefronts(neurons, commuting)
+    depths = [waves.visit(source, target, first=kind == FIRST) for _, source, target, _, kind in visits]
     table = np.array(visits, dtype=np.int64).reshape(-1, 5).T
     columns = dict(zip(("edge", "source", "target", "phase", "kind"), table, strict=True))
-    source, target, kind = (columns[name].tolist() for name in ("source", "target", "kind"))
-    return columns | {"wavefront": np.array(depths(source, target, kind, neurons, commuting), dtype=np.int64)}
+    return columns | {"wavefront": np.array(depths, dtype=np.int64)}
 
 
-def depths(source: list[int], target: list[int], kind: list[int], neurons: int, commuting: bool) -> list[int]:
-    """The earliest depth of each visit; see the top of this file for what waits for what."""
-    ready = [0] * neurons  # depth at which the present state of a neuron is complete
-    opened = [0] * neurons  # earliest depth at which the present run of additions may write
-    last_read = [0] * neurons  # deepest read of the present state, 0 if nobody has read it yet
-    found = []
-    for u, v, what in zip(source, target, kind, strict=True):
-        if what == FIRST:
+class Wavefronts:
+    """The earliest depth of each visit; see the top of this file for what waits for what.
+
+    Args:
+        places: neurons, or slots of a program, all undefined or with their state from the start.
+        commuting: whether fused arrivals are plain sums.
+
+    Attributes:
+        ready: depth at which the present state of a place is complete.
+        opened: earliest depth at which the present run of additions may write.
+        last_read: deepest read of the present state, 0 if nobody has read it yet.
+    """
+
+    def __init__(self, places: int, commuting: bool) -> None:
+        self.commuting = commuting
+        self.ready, self.opened, self.last_read = [0] * places, [0] * places, [0] * places
+
+    def visit(self, u: int, v: int, *, first: bool = False) -> int:
+        """The depth of a visit from u to v, after all visits before it; `first`: what v was does not matter."""
+        ready, opened, last_read = self.ready, self.opened, self.last_read
+        if first:
             # What the target was before is the input or nothing, and the input is kept apart: no need to wait for
             # readers.
             depth = ready[u] + 1
             ready[v], opened[v], last_read[v] = depth, depth + 1, 0
-        elif commuting:
+        elif self.commuting:
             if last_read[v]:
                 opened[v], last_read[v] = last_read[v], 0
             depth = max(ready[u] + 1, opened[v])
@@ -269,8 +275,7 @@ def depths(source: list[int], target: list[int], kind: list[int], neurons: int, 
             ready[v], last_read[v] = depth, 0
         if u != v:
             last_read[u] = max(last_read[u], depth)
-        found.append(depth)
-    return found
+        return depth
 
 
 def _silent(walk: _Walk, relation: NDArray[Any]) -> tuple[tuple[str, int], ...]:

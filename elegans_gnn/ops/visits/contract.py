@@ -40,27 +40,18 @@ _NETWORK = (
 
 
 class NetworkCall(NamedTuple):
-    """The arguments of both passes through the dense stages.
+    """The arguments of both passes through the dense stages."""
 
-    Args:
-        x: [R, F].
-        carried: [R, N, F] or None.
-        weight, bias: [U, F, F], [U, F].
-        edge_weight: [E], or empty.
-        rows: parameter rows of the unit applications, stage after stage; None if that is every row once, in order.
-        inputs: [n_0] what stage 0 takes: 0 for x, v + 1 for neuron v's carried state; empty if everything takes x.
-        programs: loads and code of each stage, alternating.
-        settings: the rest.
-    """
-
-    x: Tensor
-    carried: Tensor | None
-    weight: Tensor
-    bias: Tensor
-    edge_weight: Tensor
+    x: Tensor  # [R, F]
+    carried: Tensor | None  # [R, N, F]
+    weight: Tensor  # [U, F, F]
+    bias: Tensor  # [U, F]
+    edge_weight: Tensor  # [E], or empty
+    # Parameter rows of the unit applications, stage after stage; None if that is every row once, in order.
     rows: Tensor | None
+    # [n_0] what stage 0 takes: 0 for x, v + 1 for neuron v's carried state; empty if everything takes x.
     inputs: Tensor
-    programs: list[Tensor]
+    programs: list[Tensor]  # loads and code of each stage, alternating
     settings: Settings
 
     @classmethod
@@ -71,11 +62,6 @@ class NetworkCall(NamedTuple):
     def flat(self) -> tuple[Any, ...]:
         """The arguments of the schema."""
         return (*self[:8], *self.settings)
-
-    @property
-    def stateless(self) -> bool:
-        """Whether the gradient of the visits needs no states."""
-        return self.settings.linear and not self.edge_weight.numel()
 
     def shapes(self) -> tuple[list[StageShapes], tuple[bool, bool, bool, bool]]:
         """The tensors of every stage, and which of them stay for the backward pass."""
@@ -106,9 +92,10 @@ def empty_exports(
     return unit_inputs, carry, finished
 
 
-def _visits_gradients(
+def visits_gradients(
     grads: list[Tensor], sources: list[Tensor], edge_weight: Tensor, neurons: list[int], *rest: Any
 ) -> list[Tensor]:
+    """Memory for the gradients of the sources and the edge weights; empty where none is wanted."""
     need, need_weight = rest[:2]
     rows, _, feature = grads[0].shape
     shapes = [(rows, count, feature) if wanted else (0,) for count, wanted in zip(neurons, need, strict=True)]
@@ -149,7 +136,7 @@ visits_forward = define(
 visits_backward = define(
     "visits_backward(Tensor[] grads, Tensor[] sources, Tensor edge_weight, int[] neurons, bool[] need, "
     f"bool need_weight, {_PROGRAM}) -> Tensor[]",
-    _visits_gradients,
+    visits_gradients,
 )
 network_forward = define(
     f"tensor_network_forward({_NETWORK}) -> (Tensor final, Tensor kept)", _network_results, _network_flops

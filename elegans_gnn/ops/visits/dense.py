@@ -54,9 +54,7 @@ class _Eager(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         kept, *tensors = ctx.saved_tensors
-        grads = _backward(grad, kept, *NetworkCall(*tensors, *ctx.rest).flat())
-        wanted = [found if need else None for found, need in zip(grads, ctx.needs_input_grad[:5], strict=True)]
-        return *wanted, None, None, None, None
+        return *_wanted(ctx, _backward(grad, kept, *NetworkCall(*tensors, *ctx.rest).flat())), *[None] * 4
 
 
 class _Transformable(torch.autograd.Function):
@@ -82,8 +80,11 @@ class _Transformable(torch.autograd.Function):
         if grad is None:
             return (None,) * (8 + len(ctx.programs))
         grads = network_backward(grad, *ctx.saved_tensors, ctx.programs, *ctx.settings)
-        wanted = [found if need else None for found, need in zip(grads, ctx.needs_input_grad[:5], strict=True)]
-        return *wanted, *[None] * (3 + len(ctx.programs))
+        return *_wanted(ctx, grads), *[None] * (3 + len(ctx.programs))
+
+
+def _wanted(ctx: Any, grads: list[Tensor]) -> list[Tensor | None]:
+    return [grad if need else None for grad, need in zip(grads, ctx.needs_input_grad[:5], strict=True)]
 
 
 def _first_inputs(call: NetworkCall) -> StageInputs:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from elegans_gnn.ops import codes
 from elegans_gnn.ops._backends import native_library
+from elegans_gnn.ops.visits.program import Program
 
 _NAMES = {torch.float32: "f32", torch.float64: "f64"}
 # A block of bytes, because ctypes makes a new type for every array.
@@ -19,55 +20,38 @@ _CALL = struct.Struct(codes.VISITS_CALL)
 _ABSENT = (0, 0, 0)
 
 
-def forward(
-    sources: list[Tensor],
-    edge_weight: Tensor,
-    loads: Tensor,
-    code: Tensor,
-    fuse: str,
-    norm: str,
-    eps: float,
-    exports: list[Tensor],
-) -> None:
+def forward(program: Program, sources: list[Tensor], exports: list[Tensor]) -> None:
     """Write unit inputs, carry and finished states into `exports` [R, ., F], which may be slices of larger tensors."""
-    laid = [_unit_stride(source) for source in sources]
-    weight = edge_weight.contiguous()
-    head = _head(exports[0], weight, loads, code, fuse, norm, eps)
+    laid, weight = [_unit_stride(source) for source in sources], program.edge_weight.contiguous()
+    head = _head(program, exports[0], weight)
     _run("forward", exports[0].dtype, *head, *_layout(laid), *_layout(exports), *_ABSENT * 4, 0)
 
 
 def backward(
+    program: Program,
     grads_out: list[Tensor],
     sources: list[Tensor],
-    edge_weight: Tensor,
     grads: list[Tensor | None],
     neurons: list[int],
     need_weight: bool,
-    loads: Tensor,
-    code: Tensor,
-    fuse: str,
-    norm: str,
-    eps: float,
 ) -> Tensor:
     """Write the gradients of the sources into `grads` [R, n, F] where wanted; gives the edge weights' (or nothing)."""
     incoming = [_unit_stride(grad) for grad in grads_out]
-    laid = [_unit_stride(source) for source in sources]
-    weight = edge_weight.contiguous()
+    laid, weight = [_unit_stride(source) for source in sources], program.edge_weight.contiguous()
     grad_weight = torch.zeros(weight.shape, dtype=torch.float64) if need_weight else None
     made = [(0, 0, 0) if grad is None or not grad.numel() else (grad.data_ptr(), *grad.stride()[:2]) for grad in grads]
-    head = _head(incoming[0], weight, loads, code, fuse, norm, eps)
+    head = _head(program, incoming[0], weight)
     found = [column for part in zip(*made, strict=True) for column in part]
     address = 0 if grad_weight is None else _address(grad_weight)
     _run("backward", incoming[0].dtype, *head, *_layout(laid), *_layout(incoming), *found, *neurons, address)
-    return edge_weight.new_empty(0) if grad_weight is None else grad_weight.to(edge_weight.dtype)
+    return weight.new_empty(0) if grad_weight is None else grad_weight.to(weight.dtype)
 
 
-def _head(
-    like: Tensor, weight: Tensor, loads: Tensor, code: Tensor, fuse: str, norm: str, eps: float
-) -> tuple[int | float, ...]:
+def _head(program: Program, like: Tensor, weight: Tensor) -> tuple[int | float, ...]:
+    loads, code, _, fuse, norm, eps = program
     rows, _, feature = like.shape
-    program = (rows, feature, loads.shape[0], code.shape[0], _address(loads), _address(code))
-    return (*program, _address(weight), codes.FUSE[fuse], codes.NORM[norm], eps)
+    instructions = (loads.shape[0], code.shape[0], _address(loads), _address(code))
+    return (rows, feature, *instructions, _address(weight), codes.FUSE[fuse], codes.NORM[norm], eps)
 
 
 def _layout(tensors: Sequence[Tensor]) -> tuple[int, ...]:

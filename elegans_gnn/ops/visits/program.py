@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 # Of all the normalisations of a tensor network.
 EPS = 1e-5
@@ -32,22 +33,16 @@ KEEP_NOTHING, KEEP_BOUNDARIES, KEEP_ARGUMENTS = range(3)
 class Stage:
     """One grouped product of units, then one program of visits.
 
-    Args:
-        neurons: [n] whose units are applied; sorted so that equal units are neighbours. Stage 0 applies them to the
-            network's input (or to the plan's ``inputs``), the others to what the program before exported for them.
-        normed: the first so many units are followed by the norm; the others are re-applied units, without it.
-        loads: [S, 2] int32 (FROM_INPUT, FROM_CARRY or FROM_UNITS; row) of each slot's first content.
-        code: [T, 5] int32 instructions.
-        exports: numbers of exported rows: unit inputs, carry, finished states.
-        loads_input: whether the program loads the network's input.
+    Stage 0 applies the units to the network's input (or to the plan's ``inputs``), the others to what the program
+    before exported for them. Equal units are neighbours.
     """
 
-    neurons: NDArray[np.int64]
-    normed: int
-    loads: NDArray[np.int32]
-    code: NDArray[np.int32]
-    exports: tuple[int, int, int]
-    loads_input: bool
+    neurons: NDArray[np.int64]  # [n] whose units are applied
+    normed: int  # the first so many units are followed by the norm; the others are re-applied units, without it
+    loads: NDArray[np.int32]  # [S, 2] (FROM_INPUT, FROM_CARRY or FROM_UNITS; row) of each slot's first content
+    code: NDArray[np.int32]  # [T, 5] instructions
+    exports: tuple[int, int, int]  # numbers of exported rows: unit inputs, carry, finished states
+    loads_input: bool  # whether the program loads the network's input
 
     @property
     def sizes(self) -> StageSizes:
@@ -57,19 +52,12 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The stages.
-
-    Args:
-        stages: in order.
-        outputs: [M] the output neurons in the order in which the stages finish their states.
-        inputs: [n] for each unit of stage 0 the neuron whose state from before it takes, or -1 for the network's input.
-        carried: the neurons that start with a state from before.
-    """
+    """The stages in order, and what goes in and out."""
 
     stages: tuple[Stage, ...]
-    outputs: NDArray[np.int64]
-    inputs: NDArray[np.int64]
-    carried: NDArray[np.int64]
+    outputs: NDArray[np.int64]  # [M] the output neurons in the order in which the stages finish their states
+    inputs: NDArray[np.int64]  # [n] the neuron whose earlier state each unit of stage 0 takes; -1: the network's input
+    carried: NDArray[np.int64]  # the neurons that start with a state from before
 
     @property
     def num_units(self) -> int:
@@ -94,8 +82,7 @@ def stage_sizes(layout: list[int]) -> list[StageSizes]:
     return [StageSizes(*layout[begin : begin + fields]) for begin in range(0, len(layout), fields)]
 
 
-@dataclass(frozen=True)
-class Arithmetic:
+class Arithmetic(NamedTuple):
     """What a fused arrival computes: "add" or "mul", then "none", "layer" (norm) or "rms" (on products only)."""
 
     fuse: str
@@ -106,6 +93,24 @@ class Arithmetic:
     def linear(self) -> bool:
         """Whether visits are plain sums, whose gradient needs no state (but with edge weights)."""
         return self.fuse == "add" and self.norm == "none"
+
+
+class Program(NamedTuple):
+    """What a backend runs: loads and code of a stage, on the CPU (see `Stage`); [E] edge weights, or empty; the rest
+    as in `Arithmetic`.
+    """
+
+    loads: Tensor
+    code: Tensor
+    edge_weight: Tensor
+    fuse: str
+    norm: str
+    eps: float
+
+    @property
+    def stateless(self) -> bool:
+        """Whether the gradient needs no states."""
+        return Arithmetic(*self[3:]).linear and not self.edge_weight.numel()
 
 
 class Settings(NamedTuple):
@@ -121,9 +126,9 @@ class Settings(NamedTuple):
     backend: str  # of the visits
 
     @property
-    def linear(self) -> bool:
-        """See `Arithmetic`."""
-        return Arithmetic(self.fuse, self.norm, self.eps).linear
+    def arithmetic(self) -> Arithmetic:
+        """Of the visits."""
+        return Arithmetic(self.fuse, self.norm, self.eps)
 
 
 class StageShapes(NamedTuple):
@@ -157,11 +162,9 @@ def stage_shapes(samples: int, feature: int, first: int, layout: list[int]) -> l
 def kept_parts(settings: Settings, *, weighted: bool, exact: bool) -> tuple[bool, bool, bool, bool]:
     """Which of a stage's tensors (see `StageShapes`) stay for the backward pass.
 
-    Args:
-        settings: of the call.
-        weighted: whether edges have weights; without them the gradient of a sum needs no states.
-        exact: whether the factors of a norm have the states' own dtype; in half precision they are computed again.
+    Without edge weights the gradient of a sum needs no states. Factors of a norm that are not `exact`, of the states'
+    own dtype, are computed again.
     """
     arguments, boundaries = settings.keep == KEEP_ARGUMENTS, settings.keep != KEEP_NOTHING
-    states = weighted or not settings.linear
+    states = weighted or not settings.arithmetic.linear
     return arguments, arguments and settings.unit_norm and exact, boundaries, boundaries and states

@@ -16,7 +16,7 @@ from torch import Tensor
 from elegans_gnn.ops._buffers import buffer
 from elegans_gnn.ops.visits.activations import ACTIVATIONS
 from elegans_gnn.ops.visits.contract import NetworkCall
-from elegans_gnn.ops.visits.program import StageSizes, stage_sizes
+from elegans_gnn.ops.visits.program import Program, StageSizes, stage_sizes
 from elegans_gnn.ops.visits.visits import BACKENDS
 
 # A block's units take about this many numbers.
@@ -31,8 +31,7 @@ class DenseStage(NamedTuple):
     size: StageSizes
     weight: Tensor  # [n, F, F]
     bias: Tensor  # [n, F]
-    loads: Tensor
-    code: Tensor
+    program: Program
 
 
 def dense_stages(call: NetworkCall) -> list[DenseStage]:
@@ -41,9 +40,9 @@ def dense_stages(call: NetworkCall) -> list[DenseStage]:
     counts = [size.units for size in sizes]
     parts = [part if call.rows is None else part.index_select(0, call.rows) for part in (call.weight, call.bias)]
     columns = (part.split_with_sizes(counts) for part in parts)
-    return [
-        DenseStage(*fields) for fields in zip(sizes, *columns, call.programs[::2], call.programs[1::2], strict=True)
-    ]
+    pairs = zip(call.programs[::2], call.programs[1::2], strict=True)
+    programs = [Program(loads, code, call.edge_weight, *call.settings.arithmetic) for loads, code in pairs]
+    return [DenseStage(*fields) for fields in zip(sizes, *columns, programs, strict=True)]
 
 
 @dataclass
@@ -88,13 +87,8 @@ def stage_forward(
         made = buffer(z, z.shape)
         activation.into(z, made)
         BACKENDS[settings.backend].forward(
+            stage.program,
             [_input(inputs.x, stage, first, count), _block(inputs.carry, 0, first, count), _by_rows(made, axis)],
-            call.edge_weight,
-            stage.loads,
-            stage.code,
-            settings.fuse,
-            settings.norm,
-            settings.eps,
             [_block(part, 0, first, count) for part in exports],
         )
 
@@ -112,7 +106,7 @@ def stage_backward(
 
     `arguments` are the normed products that belong to `factor`, or without it the products.
     """
-    settings, weighted = call.settings, call.edge_weight.numel() > 0
+    settings, weighted, stateless = call.settings, call.edge_weight.numel() > 0, stage.program.stateless
     activation, axis = ACTIVATIONS[settings.activation], _row_axis(inputs.unit_inputs)
     samples, feature = inputs.x.shape
     grad_products, grad_carry = buffer(arguments, arguments.shape), buffer(inputs.x, inputs.carry.shape)
@@ -124,24 +118,19 @@ def stage_backward(
         else:
             divisor = _block(factor, axis, first, count)
         made = z
-        if not call.stateless or activation.from_result:
+        if not stateless or activation.from_result:
             made = buffer(z, z.shape)
             activation.into(z, made)
         x = _input(inputs.x, stage, first, count)
         grad_input = x.new_empty((count, stage.size.loads_input, feature))
         grad_made = _block(grad_products, axis, first, count)
         grad_edges = BACKENDS[settings.backend].backward(
+            stage.program,
             [_block(part, 0, first, count) for part in grad_exports],
-            [] if call.stateless else [x, _block(inputs.carry, 0, first, count), _by_rows(made, axis)],
-            call.edge_weight,
+            [] if stateless else [x, _block(inputs.carry, 0, first, count), _by_rows(made, axis)],
             [grad_input, _block(grad_carry, 0, first, count), _by_rows(grad_made, axis)],
             neurons,
             weighted,
-            stage.loads,
-            stage.code,
-            settings.fuse,
-            settings.norm,
-            settings.eps,
         )
         if stage.size.loads_input:
             _block(grads.x, 0, first, count).add_(grad_input[:, 0])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from elegans_gnn.ops.codes import OP_ADD, OP_CARRY, OP_FINISHED, OP_FUSE, OP_UNIT_INPUT
+from elegans_gnn.ops.visits.program import Program
 
 Pair = tuple[Tensor, Tensor]
 
@@ -50,59 +51,42 @@ class _WaveResult:
     added_factor: Tensor | None
 
 
-def forward(
-    sources: list[Tensor],
-    edge_weight: Tensor,
-    loads: Tensor,
-    code: Tensor,
-    fuse: str,
-    norm: str,
-    eps: float,
-    exports: list[Tensor],
-) -> None:
+def forward(program: Program, sources: list[Tensor], exports: list[Tensor]) -> None:
     """Write unit inputs, carry and finished states into `exports` [R, ., F], which may be slices of larger tensors."""
-    first = sources[0]
-    index = _index(loads.numpy().tobytes(), code.numpy().tobytes(), first.device)
+    index = _index_of(program, sources[0].device)
     state = _load(sources, index)
     for wave in index.waves:
-        _run_wave(state, wave, edge_weight, fuse, norm, eps)
+        _run_wave(state, wave, program)
         for out, (rows, slots) in zip(exports, wave.exports, strict=True):
             out.index_copy_(1, rows, state.index_select(1, slots).to(out.dtype))
 
 
 def backward(
+    program: Program,
     grads_out: list[Tensor],
     sources: list[Tensor],
-    edge_weight: Tensor,
     grads: list[Tensor | None],
     neurons: list[int],
     need_weight: bool,
-    loads: Tensor,
-    code: Tensor,
-    fuse: str,
-    norm: str,
-    eps: float,
 ) -> Tensor:
     """Write the gradients of the sources into `grads` [R, n, F] where wanted; gives the edge weights' (or nothing)."""
-    index = _index(loads.numpy().tobytes(), code.numpy().tobytes(), grads_out[0].device)
-    linear = fuse == "add" and norm == "none" and edge_weight.numel() == 0
+    index, edge_weight = _index_of(program, grads_out[0].device), program.edge_weight
     results: list[_WaveResult] = []
-    if not linear:
+    if not program.stateless:
         state = _load(sources, index)
-        results = [_run_wave(state, wave, edge_weight, fuse, norm, eps) for wave in index.waves]
+        results = [_run_wave(state, wave, program) for wave in index.waves]
     rows, _, feature = grads_out[0].shape
     dtype = grads_out[0].dtype
     state_grad = grads_out[0].new_zeros((rows, index.slots, feature), dtype=_working(dtype))
     grad_weight = torch.zeros_like(edge_weight, dtype=_working(edge_weight.dtype))
-    for position in reversed(range(len(index.waves))):
-        wave = index.waves[position]
+    for wave in reversed(index.waves):
         for given, (places, slots) in zip(grads_out, wave.exports, strict=True):
             state_grad.index_add_(1, slots, given.index_select(1, places).to(state_grad.dtype))
-        if linear:
+        if program.stateless:
             into = torch.cat([wave.fuse[1], wave.add[1]])
             state_grad.index_add_(1, into, state_grad.index_select(1, torch.cat([wave.fuse[0], wave.add[0]])))
         else:
-            _wave_backward(state_grad, grad_weight, wave, results.pop(), edge_weight, fuse, norm)
+            _wave_backward(state_grad, grad_weight, wave, results.pop(), program)
     for number, grad in enumerate(grads):
         if grad is None:
             continue
@@ -126,8 +110,9 @@ def _load(sources: list[Tensor], index: _Index) -> Tensor:
     return state
 
 
-def _run_wave(state: Tensor, wave: _Wave, edge_weight: Tensor, fuse: str, norm: str, eps: float) -> _WaveResult:
+def _run_wave(state: Tensor, wave: _Wave, program: Program) -> _WaveResult:
     """Advance the state in place; gives the operands for a backward pass."""
+    _, _, edge_weight, fuse, norm, eps = program
     target, source, edge = wave.fuse
     a = state.index_select(1, source)
     w = edge_weight.to(state.dtype).index_select(0, edge).unsqueeze(1) if edge_weight.numel() else None
@@ -164,10 +149,9 @@ def _normalise_backward(g: Tensor, y: Tensor, factor: Tensor | None, norm: str) 
     return factor * (centred - y * (g * y).mean(-1, keepdim=True))
 
 
-def _wave_backward(
-    state_grad: Tensor, grad_weight: Tensor, wave: _Wave, result: _WaveResult, edge_weight: Tensor, fuse: str, norm: str
-) -> None:
+def _wave_backward(state_grad: Tensor, grad_weight: Tensor, wave: _Wave, result: _WaveResult, program: Program) -> None:
     """Turn the gradient of the states after a wavefront into that of the states before it."""
+    _, _, edge_weight, fuse, norm, _ = program
     target, source, edge = wave.fuse
     g = state_grad.index_select(1, target)
     g_added = state_grad.index_select(1, wave.add[0])
@@ -187,6 +171,10 @@ def _wave_backward(
         grad_weight.index_add_(0, edge, g_w.sum((0, 2)))
     state_grad.index_add_(1, source, g_a)
     state_grad.index_add_(1, wave.add[1], g_added)
+
+
+def _index_of(program: Program, device: torch.device) -> _Index:
+    return _index(program.loads.numpy().tobytes(), program.code.numpy().tobytes(), device)
 
 
 @lru_cache(maxsize=256)

@@ -16,8 +16,8 @@ from torch.autograd.function import once_differentiable
 from elegans_gnn._shapes import Float
 from elegans_gnn.ops._contract import implement
 from elegans_gnn.ops.visits import native, torch_backend
-from elegans_gnn.ops.visits.contract import empty_exports, visits_backward, visits_forward
-from elegans_gnn.ops.visits.program import Arithmetic
+from elegans_gnn.ops.visits.contract import empty_exports, visits_backward, visits_forward, visits_gradients
+from elegans_gnn.ops.visits.program import Arithmetic, Program
 
 BACKENDS = {"native": native, "torch": torch_backend}
 
@@ -45,8 +45,7 @@ def run_program(
         backend: of `BACKENDS`.
     """
     weight = sources[0].new_empty(0) if edge_weight is None else edge_weight
-    program = (list(exports), arithmetic.fuse, arithmetic.norm, arithmetic.eps, backend)
-    return _Visits.apply(weight, loads, code, program, *sources)
+    return _Visits.apply(weight, loads, code, (list(exports), *arithmetic, backend), *sources)
 
 
 class _Visits(torch.autograd.Function):
@@ -64,7 +63,7 @@ class _Visits(torch.autograd.Function):
         weight, loads, code, program, *sources = inputs
         ctx.program, ctx.neurons = (loads, code, *program), [source.shape[1] for source in sources]
         _, *arithmetic, _ = program
-        stateless = Arithmetic(*arithmetic).linear and weight.numel() == 0
+        stateless = Program(loads, code, weight, *arithmetic).stateless
         ctx.save_for_backward(weight, *([] if stateless else sources))
 
     @staticmethod
@@ -81,7 +80,7 @@ class _Visits(torch.autograd.Function):
 def _forward(sources: list[Tensor], edge_weight: Tensor, *program: Any) -> tuple[Tensor, Tensor, Tensor]:
     loads, code, _, *arithmetic, backend = program
     exports = empty_exports(sources, edge_weight, *program)
-    BACKENDS[backend].forward(sources, edge_weight, loads, code, *arithmetic, list(exports))
+    BACKENDS[backend].forward(Program(loads, code, edge_weight, *arithmetic), sources, list(exports))
     return exports
 
 
@@ -89,15 +88,11 @@ def _backward(
     grads: list[Tensor], sources: list[Tensor], edge_weight: Tensor, neurons: list[int], *rest: Any
 ) -> list[Tensor]:
     need, need_weight, loads, code, _, *arithmetic, backend = rest
-    rows, _, feature = grads[0].shape
-    found = [
-        grads[0].new_empty((rows, count, feature)) if wanted else None
-        for count, wanted in zip(neurons, need, strict=True)
-    ]
-    grad_weight = BACKENDS[backend].backward(
-        grads, sources, edge_weight, found, neurons, need_weight, loads, code, *arithmetic
-    )
-    return [*[grads[0].new_empty(0) if part is None else part for part in found], grad_weight]
+    *empty, _ = visits_gradients(grads, sources, edge_weight, neurons, *rest)
+    found = [part if wanted else None for part, wanted in zip(empty, need, strict=True)]
+    program = Program(loads, code, edge_weight, *arithmetic)
+    grad_weight = BACKENDS[backend].backward(program, grads, sources, found, neurons, need_weight)
+    return [*empty, grad_weight]
 
 
 implement(visits_forward, _forward)

@@ -1,0 +1,9 @@
+"""A 2-D convolution whose channel pairs are the synapses of a graph."""
+
+from __future__ import annotations
+
+from elegans_gnn.ops.synaptic.contract import SYNAPTIC
+from elegans_gnn.ops.synaptic.export import dense_synaptic
+from elegans_gnn.ops.synaptic.synaptic import synaptic_conv2d
+
+__all__ = ["SYNAPTIC", "dense_synaptic", "synaptic_conv2d"]

@@ -1,0 +1,220 @@
+"""The report of a study: Markdown, and one HTML page that needs no other file."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from elegans_gnn.study.design import RULE
+from elegans_gnn.study.ledger import make_folder, replace_file
+from elegans_gnn.study.result import Comparison, Study
+from elegans_gnn.viz import study as pictures
+
+Cells = list[list[str]]
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}
+table{border-collapse:collapse;margin:1rem 0;font-size:14px}th,td{padding:.3rem .6rem;border-bottom:1px solid #ddd;
+text-align:left}pre{background:#f6f6f6;padding:1rem;white-space:pre-wrap}svg{max-width:100%;height:auto}"""
+
+
+def write_report(study: Study, folder: Path) -> Path:
+    """Write ``report.md`` and ``report.html``; the path of the page."""
+    make_folder(folder)
+    tables = [(title, cells) for title, cells in _tables(study) if len(cells) > 1]
+    replace_file(folder / "report.md", _markdown(study, tables))
+    page = folder / "report.html"
+    replace_file(page, _page(study, tables))
+    return page
+
+
+def _title(study: Study) -> str:
+    return study.design.task or f"Comparison by {study.design.metric}"
+
+
+def _summary(study: Study) -> list[str]:
+    """The verdicts as sentences, and what to be careful about."""
+    said = {
+        "supported": "is better than",
+        "contradicted": "is worse than",
+        "equivalent": "scores the same, within the margin, as",
+        "undecided": "is not shown to differ from, or to equal,",
+    }
+    lines = []
+    for item in study.comparisons:
+        missing = f" ({item.missing} trials are missing)" if item.missing else ""
+        lines.append(f"{item.graph} {said[item.verdict]} {item.other}: {item.verdict}{missing}.")
+    return lines
+
+
+def _tables(study: Study) -> Iterator[tuple[str, Cells]]:
+    yield "Verdicts", [
+        ["graph", "against", "difference", "interval", "p", "p adjusted", "p rank", "p seeds", "p equivalence",
+         "effect", "graphs", "seeds", "verdict"],
+        *map(_verdict_row, study.comparisons),
+    ]  # fmt: skip
+    yield (
+        "Scores",
+        [["group", "mean", "spread between graphs", "spread within graphs", "done", "failed"], *_scores(study)],
+    )
+    yield "Graph statistics", [["statistic", "slope per SD", "95 % interval", "R²", "graphs"], *_regressions(study)]
+    yield "Failures", [["trial", "reason"], *_failures(study)]
+    yield "Conditions", [["host", "processor", "versions", "trials", "seconds a trial"], *_conditions(study)]
+
+
+def _verdict_row(item: Comparison) -> list[str]:
+    rank = "-" if item.p_rank is None else _number(item.p_rank)
+    numbers = (item.p_value, item.p_adjusted)
+    return [
+        item.graph, item.other, _number(item.difference), f"[{_number(item.interval[0])}, {_number(item.interval[1])}]",
+        *map(_number, numbers), rank, _number(item.p_seeds), _number(item.p_equivalence_adjusted),
+        _number(item.effect_size), str(item.num_graphs), str(item.num_seeds), f"**{item.verdict}**",
+    ]  # fmt: skip
+
+
+def _groups(study: Study) -> dict[str, tuple[str, str, str]]:
+    """label -> graph, null, control of each group of trials."""
+    design, found = study.design, {}
+    several = len(design.graphs) > 1
+    for graph in design.graphs:
+        found[graph] = (graph, "", "")
+        tail = f" of {graph}" if several else ""
+        found |= {f"{null}{tail}": (graph, null, "") for null in design.nulls}
+        found |= {f"{graph}, {control}": (graph, "", control) for control in design.controls}
+    return found
+
+
+def _scores(study: Study) -> Cells:
+    rows = []
+    for label, cell in _groups(study).items():
+        values = study.table(*cell)
+        means = [row[np.isfinite(row)].mean() for row in values if np.isfinite(row).any()]
+        within = [row[np.isfinite(row)].std(ddof=1) for row in values if np.isfinite(row).sum() > 1]
+        status = [row["status"] for row in study.select(*cell)]
+        between = float(np.std(means, ddof=1)) if len(means) > 1 else math.nan
+        rows.append([
+            label, _number(float(np.mean(means)) if means else math.nan), _number(between),
+            _number(float(np.mean(within)) if within else math.nan),
+            str(status.count("done")), str(status.count("failed")),
+        ])  # fmt: skip
+    return rows
+
+
+def _regressions(study: Study) -> Cells:
+    names, values, scores, _ = study.graph_table()
+    rows = []
+    for name, column in zip(names, values.T, strict=True):
+        kept = np.isfinite(column)
+        if kept.sum() < 4 or np.ptp(column[kept]) < 1e-12:
+            continue
+        line = stats.linregress((column[kept] - column[kept].mean()) / column[kept].std(ddof=1), scores[kept])
+        half = stats.t.ppf(0.975, int(kept.sum()) - 2) * line.stderr
+        interval = f"[{_number(line.slope - half)}, {_number(line.slope + half)}]"
+        rows.append([name, _number(line.slope), interval, _number(line.rvalue**2), str(int(kept.sum()))])
+    return rows
+
+
+def _failures(study: Study) -> Cells:
+    return [
+        [f"{row['graph']} {row['control'] or row['null']} {row['member']}, seed {row['seed']}", row["reason"]]
+        for row in study.rows
+        if row["status"] == "failed"
+    ]
+
+
+def _conditions(study: Study) -> Cells:
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for row in {row["key"]: row for row in study.rows if "conditions" in row}.values():
+        given = row["conditions"]
+        versions = ", ".join(f"{name} {version}" for name, version in given["versions"].items())
+        found.setdefault((given["host"], given["processor"], versions), []).append(row["seconds"])
+    return [[*key, str(len(seconds)), _number(float(np.mean(seconds)))] for key, seconds in found.items()]
+
+
+def _markdown(study: Study, tables: Sequence[tuple[str, Cells]]) -> str:
+    parts = [f"# {_title(study)}", "\n".join(f"- {line}" for line in _summary(study))]
+    if study.warnings:
+        parts += ["## Be careful", "\n".join(f"- {line}" for line in study.warnings)]
+    for title, cells in tables:
+        lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
+        lines.insert(1, "|" + "---|" * len(cells[0]))
+        parts += [f"## {title}", "\n".join(lines)]
+    parts += ["## Design", _stated(study), "## Rule", RULE]
+    return "\n\n".join(parts) + "\n"
+
+
+def _stated(study: Study) -> str:
+    text = (study.folder / "design.md").read_text(encoding="utf-8")
+    return text.partition("# Design")[2].partition("## Rule")[0].strip()
+
+
+def _page(study: Study, tables: Sequence[tuple[str, Cells]]) -> str:
+    parts = [f"<h1>{html.escape(_title(study))}</h1>", _list(_summary(study))]
+    if study.warnings:
+        parts += ["<h2>Be careful</h2>", _list(study.warnings)]
+    figures = dict(_figures(study))
+    for title, cells in tables:
+        parts += [f"<h2>{title}</h2>", figures.pop(title, ""), _html_table(cells)]
+    for title, figure in figures.items():
+        parts += [f"<h2>{title}</h2>", figure]
+    parts += [f"<h2>Design</h2><pre>{html.escape(_stated(study))}</pre><h2>Rule</h2><pre>{html.escape(RULE)}</pre>"]
+    head = f'<meta charset="utf-8"><title>{html.escape(_title(study))}</title><style>{_STYLE}</style>'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+
+
+def _figures(study: Study) -> Iterator[tuple[str, str]]:
+    metric = study.design.metric
+    shown = [item for item in study.comparisons if not item.missing]
+    if shown:
+        labels = [f"{item.graph} - {item.other}" for item in shown]
+        values = np.array([(item.difference, *item.interval) for item in shown]).T
+        yield (
+            "Verdicts",
+            pictures.svg_text(pictures.plot_differences(labels, *values, margin=study.design.margin, metric=metric)),
+        )
+    groups = {label: study.table(*cell) for label, cell in _groups(study).items()}
+    groups = {label: values for label, values in groups.items() if np.isfinite(values).any()}
+    if groups:
+        yield "Scores", pictures.svg_text(pictures.plot_scores(groups, metric=metric))
+    split = [item for item in shown if item.kind == "null"]
+    if split:
+        both = np.array([(item.graph_variance, item.seed_variance) for item in split]).T
+        labels = [f"{item.other} ({item.graph})" for item in split]
+        yield "Variance between graphs and seeds", pictures.svg_text(pictures.plot_variance(labels, *both))
+    names, values, scores, kinds = study.graph_table()
+    if len(scores) >= 4:
+        figure = pictures.plot_regressions(names, values, scores, kinds, metric=metric)
+        yield "Graph statistics", pictures.svg_text(figure)
+    for name in sorted({name for row in study.rows for name in row["curves"]}):
+        curves = {}
+        for label, cell in _groups(study).items():
+            runs = [row["curves"][name] for row in study.select(*cell) if name in row["curves"]]
+            if runs:
+                shortest = min(map(len, runs))
+                curves[label] = np.array([run[:shortest] for run in runs], dtype=np.float64)
+        title = f"Learning curves: {html.escape(name)}"
+        yield title, pictures.svg_text(pictures.plot_curves(curves, name=name))
+
+
+def _list(lines: Sequence[str]) -> str:
+    return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in lines) + "</ul>"
+
+
+def _html_table(cells: Cells) -> str:
+    rows = []
+    for number, row in enumerate(cells):
+        tag = "th" if number == 0 else "td"
+        rows.append("<tr>" + "".join(f"<{tag}>{_strong(cell)}</{tag}>" for cell in row) + "</tr>")
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _strong(cell: str) -> str:
+    bold = len(cell) > 4 and cell.startswith("**") and cell.endswith("**")
+    return f"<strong>{html.escape(cell[2:-2])}</strong>" if bold else html.escape(cell)
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3g}"
