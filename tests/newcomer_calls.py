@@ -13,31 +13,23 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import networkx as nx
-import torch
-
-from elegans_gnn import (
-    Connectome,
-    ConnectomeConv,
-    load_connectome,
-)
-
-
 # What the calls use; `work` is an empty folder.
-def names(work: Path) -> dict[str, Any]:
-    torch.manual_seed(0)
-    (work / "edges.csv").write_text("source,target,synapses\na,b,2\nb,c,3.0\nc,d,1\n")
-    (work / "wrong.csv").write_text("source,target,colour\na,b,red\n")
-    (work / "half.csv").write_text("source,target,n\na,b,2.5x\n")
-    worm = load_connectome("varshney2011")
-    graph = Connectome.from_edges("chain", ["a", "b", "c", "d"], ["a", "b", "c"], ["b", "c", "d"])
-    conv = ConnectomeConv(graph, 3, 2)
-    own = conv.edge_index
-    return {
-        **{k: v for k, v in globals().items() if not k.startswith("_")},
-        "work": work, "worm": worm, "graph": graph, "conv": conv, "own": own, "x": torch.randn(5, 4, 3),
-        "karate": nx.karate_club_graph(), "flat": torch.randn(4, 3),
-    }  # fmt: skip
+PREPARE = """
+import networkx as nx, numpy as np, scipy.sparse as sp, torch
+from torch_geometric.data import Data
+import elegans_gnn
+from elegans_gnn import *
+from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, train
+
+torch.manual_seed(0)
+(work / "edges.csv").write_text("source,target,synapses\\na,b,2\\nb,c,3.0\\nc,d,1\\n")
+(work / "wrong.csv").write_text("source,target,colour\\na,b,red\\n")
+(work / "half.csv").write_text("source,target,n\\na,b,2.5x\\n")
+worm = load_connectome("varshney2011")
+graph = Connectome.from_edges("chain", ["a", "b", "c", "d"], ["a", "b", "c"], ["b", "c", "d"])
+conv = ConnectomeConv(graph, 3, 2)
+own, x, flat, karate = conv.edge_index, torch.randn(5, 4, 3), torch.randn(4, 3), nx.karate_club_graph()
+"""
 
 
 # (call, what comes of it): True for "must be true", or a pattern of the message.
@@ -130,9 +122,10 @@ def outcome(call: str, work: Path) -> str:
     """``works``, or the error that the user reads, in one line."""
     from elegans_gnn.errors import ConnectomeFormatError, InvalidArgumentError
 
-    known = names(work)
+    known: dict[str, Any] = {"work": work}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        exec(PREPARE, known)
         try:
             return "works" if eval(call, known) else "a wrong result"
         except Exception as error:

@@ -14,10 +14,10 @@ __getattr__, __dir__ = lazy_names(
         "Design": "design",
         "LedgerError": "ledger",
         "Spread": "design",
-        "Study": "result",
+        "Study": "report",
         "WeakDesignWarning": "design",
         "compare": "run",
-        "open_study": "result",
+        "open_study": "report",
     },
     ("statistics",),
 )
@@ -38,5 +38,6 @@ if TYPE_CHECKING:
     from elegans_gnn.study import statistics
     from elegans_gnn.study.design import Design, Spread, WeakDesignWarning
     from elegans_gnn.study.ledger import LedgerError
-    from elegans_gnn.study.result import Comparison, Study, open_study
+    from elegans_gnn.study.report import Study, open_study
+    from elegans_gnn.study.result import Comparison
     from elegans_gnn.study.run import compare

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import numpy as np
 from scipy import stats
 
 from elegans_gnn.study.design import RULE
-from elegans_gnn.study.ledger import make_folder, replace_file
-from elegans_gnn.study.result import Comparison, Study
+from elegans_gnn.study.ledger import make_folder, open_folder, replace_file
+from elegans_gnn.study.result import Comparison, Results
 from elegans_gnn.viz import study as pictures
 
 Cells = list[list[str]]
@@ -21,7 +22,7 @@ table{border-collapse:collapse;margin:1rem 0;font-size:14px}th,td{padding:.3rem 
 text-align:left}pre{background:#f6f6f6;padding:1rem;white-space:pre-wrap}svg{max-width:100%;height:auto}"""
 
 
-def write_report(study: Study, folder: Path) -> Path:
+def write_report(study: Results, folder: Path) -> Path:
     """Write ``report.md`` and ``report.html``; the path of the page."""
     make_folder(folder)
     tables = [(title, cells) for title, cells in _tables(study) if len(cells) > 1]
@@ -31,11 +32,11 @@ def write_report(study: Study, folder: Path) -> Path:
     return page
 
 
-def _title(study: Study) -> str:
+def _title(study: Results) -> str:
     return study.design.task or f"Comparison by {study.design.metric}"
 
 
-def _summary(study: Study) -> list[str]:
+def _summary(study: Results) -> list[str]:
     """The verdicts as sentences, and what to be careful about."""
     said = {
         "supported": "is better than",
@@ -50,7 +51,7 @@ def _summary(study: Study) -> list[str]:
     return lines
 
 
-def _tables(study: Study) -> Iterator[tuple[str, Cells]]:
+def _tables(study: Results) -> Iterator[tuple[str, Cells]]:
     yield "Verdicts", [
         ["graph", "against", "difference", "interval", "p", "p adjusted", "p rank", "p seeds", "p equivalence",
          "effect", "graphs", "seeds", "verdict"],
@@ -75,7 +76,7 @@ def _verdict_row(item: Comparison) -> list[str]:
     ]  # fmt: skip
 
 
-def _groups(study: Study) -> dict[str, tuple[str, str, str]]:
+def _groups(study: Results) -> dict[str, tuple[str, str, str]]:
     """label -> graph, null, control of each group of trials."""
     design, found = study.design, {}
     several = len(design.graphs) > 1
@@ -87,7 +88,7 @@ def _groups(study: Study) -> dict[str, tuple[str, str, str]]:
     return found
 
 
-def _scores(study: Study) -> Cells:
+def _scores(study: Results) -> Cells:
     rows = []
     for label, cell in _groups(study).items():
         values = study.table(*cell)
@@ -103,7 +104,7 @@ def _scores(study: Study) -> Cells:
     return rows
 
 
-def _regressions(study: Study) -> Cells:
+def _regressions(study: Results) -> Cells:
     names, values, scores, _ = study.graph_table()
     rows = []
     for name, column in zip(names, values.T, strict=True):
@@ -117,7 +118,7 @@ def _regressions(study: Study) -> Cells:
     return rows
 
 
-def _failures(study: Study) -> Cells:
+def _failures(study: Results) -> Cells:
     return [
         [f"{row['graph']} {row['control'] or row['null']} {row['member']}, seed {row['seed']}", row["reason"]]
         for row in study.rows
@@ -125,7 +126,7 @@ def _failures(study: Study) -> Cells:
     ]
 
 
-def _conditions(study: Study) -> Cells:
+def _conditions(study: Results) -> Cells:
     found: dict[tuple[str, str, str], list[float]] = {}
     for row in {row["key"]: row for row in study.rows if "conditions" in row}.values():
         given = row["conditions"]
@@ -134,7 +135,7 @@ def _conditions(study: Study) -> Cells:
     return [[*key, str(len(seconds)), _number(float(np.mean(seconds)))] for key, seconds in found.items()]
 
 
-def _markdown(study: Study, tables: Sequence[tuple[str, Cells]]) -> str:
+def _markdown(study: Results, tables: Sequence[tuple[str, Cells]]) -> str:
     parts = [f"# {_title(study)}", "\n".join(f"- {line}" for line in _summary(study))]
     if study.warnings:
         parts += ["## Be careful", "\n".join(f"- {line}" for line in study.warnings)]
@@ -146,12 +147,12 @@ def _markdown(study: Study, tables: Sequence[tuple[str, Cells]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _stated(study: Study) -> str:
+def _stated(study: Results) -> str:
     text = (study.folder / "design.md").read_text(encoding="utf-8")
     return text.partition("# Design")[2].partition("## Rule")[0].strip()
 
 
-def _page(study: Study, tables: Sequence[tuple[str, Cells]]) -> str:
+def _page(study: Results, tables: Sequence[tuple[str, Cells]]) -> str:
     parts = [f"<h1>{html.escape(_title(study))}</h1>", _list(_summary(study))]
     if study.warnings:
         parts += ["<h2>Be careful</h2>", _list(study.warnings)]
@@ -165,7 +166,7 @@ def _page(study: Study, tables: Sequence[tuple[str, Cells]]) -> str:
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
 
 
-def _figures(study: Study) -> Iterator[tuple[str, str]]:
+def _figures(study: Results) -> Iterator[tuple[str, str]]:
     metric = study.design.metric
     shown = [item for item in study.comparisons if not item.missing]
     if shown:
@@ -218,3 +219,16 @@ def _strong(cell: str) -> str:
 
 def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3g}"
+
+
+class Study(Results):
+    """A comparison of graphs, read from its folder: verdicts, trials and a report."""
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write ``report.md`` and a self-contained ``report.html`` into a folder, the study's own by default."""
+        return write_report(self, Path(path) if path is not None else self.folder)
+
+
+def open_study(folder: str | os.PathLike[str]) -> Study:
+    """The study in a folder, as far as it has run."""
+    return Study(open_folder(folder))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from elegans_gnn._text import read_json
 from elegans_gnn.errors import invalid, require
 from elegans_gnn.study import statistics
 from elegans_gnn.study.design import Design, Spread
-from elegans_gnn.study.ledger import Ledger, open_folder
+from elegans_gnn.study.ledger import Ledger
 from elegans_gnn.study.statistics import Array, Evidence
 
 BUDGETS = ("parameters", "flops", "steps")
@@ -49,12 +48,7 @@ class Comparison(Evidence):
     verdict: statistics.Verdict
 
 
-def open_study(folder: str | os.PathLike[str]) -> Study:
-    """The study in a folder, as far as it has run."""
-    return Study(open_folder(folder))
-
-
-class Study:
+class Results:
     """What is in the folder of a study; :func:`compare` and :func:`open_study` make one."""
 
     def __init__(self, folder: Path) -> None:
@@ -232,12 +226,6 @@ class Study:
         values = [[_NAN if (v := known[key][name]) is None else v for name in names] for key, _ in scores]
         means = np.array([np.mean(found) for found in scores.values()])
         return names, np.array(values, dtype=np.float64).reshape(len(scores), len(names)), means, [k for _, k in scores]
-
-    def report(self, path: str | os.PathLike[str] | None = None) -> Path:
-        """Write ``report.md`` and a self-contained ``report.html`` into a folder, the study's own by default."""
-        from elegans_gnn.study.report import write_report
-
-        return write_report(self, Path(path) if path is not None else self.folder)
 
     def __repr__(self) -> str:
         verdicts = ", ".join(f"{item.graph} against {item.other}: {item.verdict}" for item in self.comparisons)

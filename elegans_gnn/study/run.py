@@ -23,7 +23,7 @@ from elegans_gnn.study.design import Design, Spread
 from elegans_gnn.study.engine import Engine, InlineEngine, LocalEngine, Score, Task, run_trials
 from elegans_gnn.study.graph_figures import graph_figures
 from elegans_gnn.study.ledger import Ledger, Trial, make_folder, replace_file
-from elegans_gnn.study.result import Study, open_study
+from elegans_gnn.study.report import Study, open_study
 
 Nulls = Iterable[str] | Mapping[str, str | Sequence[Connectome]]
 

@@ -166,7 +166,7 @@ def written(name: str, text: str) -> Callable[[Path], Path]:
 PICTURES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a picture cut short": (corrupt, r"IMAGES must be readable pictures, got .*cut\.png, which is damaged .*"),
     "no picture": (written("a.png", "text"), r"IMAGES must be readable pictures, got .*a\.png, which is damaged .*"),
-    "wrong channel count": (transparent, r"IMAGES must be pictures with 1 channel.s., got .*clear\.png with 4; save .*"),
+    "wrong channel count": (transparent, r"IMAGES must be pictures with 1 channel.s., got .*clear\.png with 4; .*"),
     "wrong size": (large, r"IMAGES must be 8 x 8 pixels, got .*large\.png with 8 x 9; resize it"),
     "no file": (lambda folder: folder / "none.png", r"IMAGES must be files, got .*none\.png, which does not exist; .*"),
     "a short row": (written("a.csv", "1,2,3"), r"IMAGES must be rows of 64 .*a\.csv, line 1: 3 numbers; .*"),
