@@ -87,7 +87,7 @@ class EdgeWeights(nn.Module):
             w_e = gain * connectome.weights[e], whatever the fan-in and `reduce`.
         signs: None, ``"transmitter"`` (see :func:`transmitter_signs`), or [E] values in {-1, 0, +1}; 0 leaves the sign
             free.
-        gain: root mean square that a target receives from sources of unit variance (a factor for ``"weights"``).
+        gain: root mean square that a target receives from sources of unit variance.
         reduce: ``"sum"`` or ``"mean"``, the aggregation that will use the weights. For the mean, the initial weights
             are larger by the in-degree, by which it divides.
 

@@ -47,8 +47,7 @@ class ConnectomeConv(MessagePassing):
 
     Args:
         connectome: the graph; the neuron axis is in its neuron order, the weights are in its edge order.
-        in_channels, out_channels: features F of a vector state, or channels C of feature maps; in_channels=-1 takes
-            the number from the first input.
+        in_channels, out_channels: features F of a vector, or channels C of maps; in_channels=-1: as the first input.
         kernel_size: None for vectors; an odd integer makes the units convolutions on maps.
         unit: ``"shared"`` (one U for all), ``"role"`` or ``"neuron"``.
         edge_channels: a weight per edge and input channel, w [E, in_channels], instead of w [E].
@@ -56,7 +55,10 @@ class ConnectomeConv(MessagePassing):
         reduce: ``"sum"``, or ``"mean"`` over the incoming edges.
         init, signs, gain: see :class:`EdgeWeights`.
         norm: None or ``"layer"`` (over all features of a neuron, one scale and shift per channel).
-        activation: None, an elementwise function of torch.nn.functional by name, or any elementwise callable.
+        activation: None, ``"celu"``, ``"elu"``, ``"gelu"``, ``"hardshrink"``, ``"hardsigmoid"``, ``"hardswish"``,
+            ``"hardtanh"``, ``"leaky_relu"``, ``"logsigmoid"``, ``"mish"``, ``"relu"``, ``"relu6"``, ``"rrelu"``,
+            ``"selu"``, ``"sigmoid"``, ``"silu"``, ``"softplus"``, ``"softshrink"``, ``"softsign"``, ``"tanh"``,
+            ``"tanhshrink"``, or any elementwise callable.
         bias: ``"neuron"`` (b_v per neuron and channel), ``"unit"`` (per unit and channel), or None.
 
     Shapes:

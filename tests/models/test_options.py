@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -26,6 +27,7 @@ from elegans_gnn.models._base import ImageModel, keeps_arguments
 from elegans_gnn.models.cores import Core
 from elegans_gnn.models.pretrained import MODEL_CLASSES
 from elegans_gnn.nn import RecurrentCore
+from elegans_gnn.nn._activations import ACTIVATIONS
 
 BUILDS = [build for models in MODELS.values() for build in models.values()] + [ElegansHead, BackboneClassifier]
 FROM_IMAGES = {"num_classes", "in_channels", "image_size"}
@@ -70,9 +72,7 @@ def test_types_defaults_and_choices():
     found = options_of(MODELS["classifier"]["elegans"])
     assert (found["steps"].type, found["steps"].optional, found["steps"].default) == (int, False, 4)
     assert (found["dropout"].type, found["calibrate"].type) == (float, bool)
-    assert found["activation"] == Option(
-        "activation", str, True, None, found["activation"].help, ("gelu", "relu", "tanh"), False
-    )
+    assert found["activation"] == Option("activation", str, True, None, found["activation"].help, ACTIVATIONS, False)
     assert found["signs"].choices == ("transmitter",)
     assert found["unit"].choices == ("shared", "role", "neuron")
     assert (found["inputs"].type, found["inputs"].many, found["inputs"].choices) == (str, True, ())
@@ -91,10 +91,11 @@ def test_types_defaults_and_choices():
 
 @pytest.mark.parametrize("core", CORES)
 def test_every_choice_is_a_name_that_the_core_knows(worm, core):
+    graph = replace(worm, weights=worm.counts.astype(float))  # for init="weights"
     for name, option in options_of(ElegansHead, core).items():
         for choice in option.choices if name in core_options(core) else ():
             more = {"unit_norm": False} if choice == "normalized-mul" else {}
-            assert build_core(worm, 1, core, **{name: choice}, **more).features_in == 16
+            assert build_core(graph, 1, core, **{name: choice}, **more).features_in == 16
 
 
 def test_text_of_a_docstring_reaches_the_help():
