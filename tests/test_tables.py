@@ -18,10 +18,10 @@ from elegans_gnn.commands._settings import TASKS
 from elegans_gnn.datasets import DATA, DATA_SETS, DataSet, data_set_of, load_images, may_overlap
 from elegans_gnn.errors import DataUnavailableError
 from elegans_gnn.graphs import RANDOM_MODELS
-from elegans_gnn.models import CORES, MODELS, options_of
+from elegans_gnn.models import CORES, MODELS
 from elegans_gnn.ops.codes import REDUCES
-from elegans_gnn.training.model_options import setting_name
-from elegans_gnn.training.settings import declared
+from elegans_gnn.training.model_options import known_options
+from elegans_gnn.training.settings import Model
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -78,9 +78,9 @@ def test_the_help_of_a_task_offers_every_name_and_option(
     assert missing(("original", *RANDOM_MODELS), shown["graph"]) == []
     if TASKS[name].chooses_data:
         assert missing([row.name for row in DATA.values() if row.family == data.family], shown["data"]) == []
-    for build in MODELS[task].values():
+    for name, build in MODELS[task].items():
         for core in CORES if "core" in build.options() else ("message-passing",):
-            taken = (setting_name(option, declared(task)) for option in options_of(build, core).keys() - {"core"})
+            taken = known_options(task, Model(model=name, core=core))
             assert {option.replace("_", "-") for option in taken} <= shown.keys()
 
 

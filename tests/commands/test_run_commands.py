@@ -195,4 +195,5 @@ def test_nothing_existing_is_overwritten(
     assert re.fullmatch(r"--out must be new, got .*out\.csv, which exists; choose another", line)
     assert (tmp_path / "out.csv").read_text() == "mine"
     digit = save_png(tmp_path / "b.png", np.zeros((28, 28)))
-    assert refused_line("predict", runs.autoencoder, digit).startswith("--out must be a new folder")
+    line = refused_line("predict", runs.autoencoder, digit, "--out", digit)
+    assert re.fullmatch(r"--out must be new, got .*b\.png, which exists; choose another", line)
