@@ -256,7 +256,7 @@ def _options_of_all_models(task: str) -> dict[str, tuple[Option, list[str]]]:
 
 def _type_of_option(option: Option) -> Any:
     if option.many:
-        return lambda text: text.split(",") if "," in text else text
+        return str  # A,B means several; the configuration takes it apart
     if option.optional and option.type is not str:
 
         def value(text: str) -> Any:

@@ -20,6 +20,7 @@ from elegans_gnn.connectome._values import (
     name_column,
     natural_key,
     parse_count,
+    parse_kind,
     parse_name,
     parse_role,
     parse_weight,
@@ -94,7 +95,7 @@ class Columns:
     roles: NDArray[np.str_] = field(metadata=_neuron("role", role_column, parse_role, "unknown"))
     pre: NDArray[np.int64] = field(metadata=_entry("pre", integer_column, str, "source", "from", "pre_id"))
     post: NDArray[np.int64] = field(metadata=_entry("post", integer_column, str, "target", "to", "post_id"))
-    kinds: NDArray[np.str_] = field(metadata=_entry("kind", kind_column, str, "type", default=""))
+    kinds: NDArray[np.str_] = field(metadata=_entry("kind", kind_column, parse_kind, "type", default=""))
     counts: NDArray[np.int64] = field(
         metadata=_entry("count", count_column, parse_count, "synapses", "n", "number_of_synapses")
     )

@@ -15,6 +15,7 @@ from elegans_gnn.errors import invalid, unknown_name
 
 ROLES = ("sensory", "inter", "motor", "polymodal", "unknown")
 CHEMICAL, GAP, MERGED, UNKNOWN = "chemical", "gap", "merged", "unknown"
+_KINDS = {"chemical": CHEMICAL, **dict.fromkeys(("gap", "gap junction", "gap_junction", "electrical", "gj"), GAP)}
 _SHORT_ROLES = {"S": "sensory", "I": "inter", "M": "motor", "": "unknown"}
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
 _EXACT = 2**53  # above, a float cannot hold every integer
@@ -110,6 +111,11 @@ def role_column(argument: str, values: ArrayLike, length: int) -> NDArray[np.str
     if stray.any():
         raise unknown_name(argument, str(roles[stray][0]), ROLES)
     return roles
+
+
+def parse_kind(text: str) -> str:
+    """A kind of synapse; the field's words for the two common ones, in any case, are one kind each."""
+    return _KINDS.get(text.strip().lower(), text)
 
 
 def kind_column(argument: str, values: ArrayLike, length: int) -> NDArray[np.str_]:

@@ -152,7 +152,7 @@ class ConnectomeConv(MessagePassing):
         if self.neuron_mask is not None:
             ends = self.neuron_mask.repeat(max(graph.copies, 1))[graph.edges].prod(0)
             mask = ends if mask is None else mask * ends
-        return weight if mask is None else weight * _spread(mask, weight).to(weight.dtype)
+        return weight if mask is None else weight * _spread(mask, weight.dim()).to(weight.dtype)
 
     def lesion(self, *, neurons: Iterable[str] = (), edges: Iterable[int] = ()) -> None:
         """Silence neurons and edges until :meth:`heal`; repeated lesions add up, the learned weights do not change.
@@ -199,7 +199,7 @@ class ConnectomeConv(MessagePassing):
         arrived = self._arrived(batched, graph)
         out = self._update(arrived if graph.copies < 2 else self._per_copy(arrived))
         if self.neuron_mask is not None:
-            out = out * _spread(self.neuron_mask, out[0]).to(out.dtype)
+            out = out * _spread(self.neuron_mask, out.dim() - 1).to(out.dtype)
         if graph.copies > 1:
             out = out.reshape(*batched.shape[:2], *out.shape[2:])
         return out if x.dim() == batched.dim() else out[0]
@@ -209,7 +209,7 @@ class ConnectomeConv(MessagePassing):
         traced = torch.compiler.is_compiling() and graph.weight is not None and graph.adjacency is None
         if self._needs_messages() or traced:
             weight, diffusive = self._in_call_order(graph)
-            target_weight = torch.zeros_like(weight) if diffusive is None else weight * _spread(diffusive, weight)
+            target_weight = torch.zeros_like(weight) if diffusive is None else weight * _spread(diffusive, weight.dim())
             size = (x.shape[1], x.shape[1])
             return self.propagate(graph.edges, size=size, x=x, edge_weight=weight, target_weight=target_weight)
         if graph.copies and graph.weight is None:
@@ -233,21 +233,21 @@ class ConnectomeConv(MessagePassing):
         if diffusive is None:
             return y
         total = weight.new_zeros(adjacency.num_neurons, *weight.shape[1:])
-        total = total.index_add(0, adjacency.edge_index[1], weight * _spread(diffusive, weight))
+        total = total.index_add(0, adjacency.edge_index[1], weight * _spread(diffusive, weight.dim()))
         if self.reduce == "mean":
-            total = total / _spread(adjacency.in_degree.clamp_min(1), total)
-        return y - _spread(total, x[0]) * x
+            total = total / _spread(adjacency.in_degree.clamp_min(1), total.dim())
+        return y - _spread(total, x.dim() - 1) * x
 
     def message(self, x_i: Tensor, x_j: Tensor, edge_weight: Tensor, target_weight: Tensor) -> Tensor:
         """The unfused message of each edge: w_e x_u, and w_e (x_u - x_v) for a diffusive gap junction."""
-        message = _spread(edge_weight, x_j[0]) * x_j
-        return message if self._diffusive is None else message - _spread(target_weight, x_i[0]) * x_i
+        message = _spread(edge_weight, x_j.dim() - 1) * x_j
+        return message if self._diffusive is None else message - _spread(target_weight, x_i.dim() - 1) * x_i
 
     def _update(self, arrived: Tensor) -> Tensor:
         out = self.unit(arrived)
         if self.bias is not None:
             bias = self.bias if self.bias_per == "neuron" else self._unit_bias(out.shape[1])
-            out = out + _spread(bias, out[0]).to(out.dtype)
+            out = out + _spread(bias, out.dim() - 1).to(out.dtype)
         if self.norm is not None:
             out = self.norm(out.flatten(0, 1)).reshape(out.shape)
         return out if self.activation is None else self.activation(out)
@@ -336,9 +336,9 @@ def _single(x: Tensor | tuple[Tensor, Tensor]) -> Tensor:
     raise invalid("x", "one tensor", "different sources and targets", "a connectome has one set of neurons: pass x")
 
 
-def _spread(values: Tensor, like: Tensor) -> Tensor:
-    """The values with trailing axes of length 1 added, so that they broadcast against `like`."""
-    return values.reshape(*values.shape, *[1] * (like.dim() - values.dim()))
+def _spread(values: Tensor, axes: int) -> Tensor:
+    """The values with trailing axes of length 1, so that they broadcast against a tensor of so many axes."""
+    return values.reshape(*values.shape, *[1] * (axes - values.dim()))
 
 
 def _silenced(mask: Tensor | None, length: int, index: Tensor, like: Tensor) -> Tensor | None:

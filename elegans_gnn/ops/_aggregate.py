@@ -162,6 +162,7 @@ def _validate(x: Tensor, weight: Tensor, adjacency: SparseAdjacency, reduce: str
     """Refuse what the contract does not allow."""
     if reduce not in REDUCES:
         raise unknown_name("reduce", reduce, REDUCES)
+    check_adjacency(adjacency)
     neurons, edges = adjacency.num_neurons, adjacency.num_edges
     if x.dim() < 2:
         raise invalid("x", "[B, N, *feature] or [N, F]", list(x.shape), "add the missing axes")
@@ -174,6 +175,13 @@ def _validate(x: Tensor, weight: Tensor, adjacency: SparseAdjacency, reduce: str
         expected = f"of shape [{edges}] (one per edge) or [{edges}, {channels}] (per edge and channel)"
         raise invalid("weight", expected, list(weight.shape), "take the order from adjacency.edge_index")
     validate_types(x, weight, adjacency)
+
+
+def check_adjacency(adjacency: object) -> None:
+    """Refuse other forms of a graph, by the name of what converts them."""
+    if not isinstance(adjacency, SparseAdjacency):
+        remedy = "pass SparseAdjacency.from_connectome(connectome), or SparseAdjacency(edge_index, num_neurons)"
+        raise invalid("adjacency", "a SparseAdjacency", type(adjacency).__name__, remedy)
 
 
 def validate_types(x: Tensor, weight: Tensor, adjacency: SparseAdjacency) -> None:

@@ -129,8 +129,12 @@ class TrainingConfig:
         return own | {option_name(name, self.task): value for name, value in self.model.options.items()}
 
     def changed(self, **settings: Any) -> Self:
-        """A copy with other settings."""
-        return type(self)(**{**self.given(), **settings})
+        """A copy with other settings. With another model, options that have their defaults are left to it."""
+        given = self.given()
+        if settings.keys() & {"model", "core", "backbone"} and self.model.options:
+            usual = known_options(self.task, self.model)
+            given = {k: v for k, v in given.items() if k not in usual or v != usual[k].default}
+        return type(self)(**{**given, **settings})
 
     def given(self) -> dict[str, Any]:
         """The settings that differ from their defaults, and the options that were given, by name."""
@@ -179,7 +183,9 @@ class TrainingConfig:
 
     def smoke(self) -> Self:
         """The same run cut to seconds: every part is used, the figures mean nothing."""
-        return self._made({**self.given(), **self._smoke_cut(self.settings())}, {})
+        cut = self._smoke_cut(self.settings())
+        cut["batch_size"] = -(-cut["batch_size"] // self.machine.processes) * self.machine.processes
+        return self._made({**self.given(), **cut}, {})
 
     @classmethod
     def _smoke_cut(cls, chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,14 +83,26 @@ def _not_taken(task: str, chosen: Model, name: str, value: Any, known: list[str]
 def _checked(name: str, value: Any, option: Option) -> Any:
     if option.optional and (value is None or value == "none"):
         return None
-    if option.many and isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-        return list(value)
+    if option.many and not (isinstance(value, str) and isinstance(option.default, str)):
+        return _checked_list(name, value, option)
     fits = isinstance(value, int | float if option.type is float else option.type)
     if not fits or (isinstance(value, bool) and option.type is not bool):
         raise invalid(name, f"of type {option.type.__name__}", repr(value), f"use {name}={option.default!r}")
     if option.choices and value not in option.choices:
         raise unknown_name(name, value, option.choices)
     return value
+
+
+def _checked_list(name: str, value: Any, option: Option) -> list[Any]:
+    """Several values, such as ``["SI", "IM"]`` or the text ``SI,IM``; of neurons also indices."""
+    items = value.split(",") if isinstance(value, str) else value
+    kinds = (str, int) if isinstance(option.default, str) else (str, option.type, int)
+    if not isinstance(items, list | tuple) or not all(isinstance(i, kinds) and not isinstance(i, bool) for i in items):
+        raise invalid(name, f"a list of {option.type.__name__}", repr(value), f"use {name}={option.default!r}")
+    try:
+        return [float(item) for item in items] if option.type is float else list(items)
+    except ValueError:
+        raise invalid(name, "a list of numbers", repr(value), "such as 0.5,0.5,0.5") from None
 
 
 def idle_settings(task: str, chosen: Model) -> tuple[str, ...]:

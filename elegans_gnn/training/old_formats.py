@@ -33,6 +33,8 @@ def with_new_names(task: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in settings.items():
         new = names.get(name, name)
+        if new != name and new in settings:
+            raise invalid(name, f"omitted with {new}, its present name", repr(value), f"give {new} alone")
         if new != name:
             warnings.warn(f"the setting {name} is now called {new}", DeprecationWarning, stacklevel=4)
         found[new] = value
@@ -61,7 +63,8 @@ def settings_of(plain: Mapping[str, Any], task: str) -> dict[str, Any]:
     """
     found_task = task_of(plain)
     if found_task != task:
-        raise invalid("configuration", f"of the task {task}", f"one of {str(found_task)[:40]}", f"use that of a {task}")
+        got = f"one of the task {str(found_task)[:40]}"
+        raise invalid("configuration", f"of the task {task}", got, "use the other configuration class")
     settings = dict(plain)
     found = settings.pop("format", 1)
     settings.pop("task", None)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elegans_gnn.connectome import Connectome
+from elegans_gnn.connectome import Connectome, load_connectome
 from elegans_gnn.connectome._columns import ENTRY_COLUMNS, NEURON_COLUMNS, canonical_order, first_repeat, summed
 
 ENTRIES = st.lists(
@@ -43,3 +45,19 @@ def test_entries_are_ordered_and_added_up_as_a_dictionary_does(
     found = zip(*(added[key].tolist() for key in ("pre", "post", "kinds", "counts")), strict=True)
     assert list(found) == [(*key, total[key]) for key in sorted(total)]
     assert added["weights"].tolist() == [total[key] / 2 for key in sorted(total)]
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        ("Gap", "gap"),
+        ("electrical", "gap"),
+        ("Gap junction", "gap"),
+        ("GJ", "gap"),
+        ("Chemical", "chemical"),
+        ("peptide", "peptide"),
+    ],
+)
+def test_the_fields_words_for_a_kind_are_one_kind(written: str, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"pre,post,kind\na,b,{written}\n")
+    assert set(load_connectome(tmp_path / "a.csv").kinds.tolist()) == {kind}

@@ -82,7 +82,10 @@ def test_it_goes_on_from_python_too(tmp_path: Path) -> None:
     ("plain", "message"),
     [
         ({**AutoencoderConfig().to_dict(), "format": 3}, "configuration must be of format 1 to 2, got format 3; use "),
-        (ClassifierConfig().to_dict(), "configuration must be of the task autoencoder, got one of classifier; "),
+        (
+            ClassifierConfig().to_dict(),
+            "configuration must be of the task autoencoder, got one of the task classifier",
+        ),
         ({**AutoencoderConfig().to_dict(), "steps": "4"}, "steps must be of type int, got '4'"),
     ],
 )

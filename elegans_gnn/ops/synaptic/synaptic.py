@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.errors import invalid
-from elegans_gnn.ops._aggregate import validate_types
+from elegans_gnn.ops._aggregate import check_adjacency, validate_types
 from elegans_gnn.ops._backends import backend_module, resolve_backend
 from elegans_gnn.ops._contract import implement
 from elegans_gnn.ops.reference import Graph
@@ -108,6 +108,7 @@ implement(synaptic_backward, _backward)
 
 def _validate(x: Tensor, weight: Tensor, adjacency: SparseAdjacency) -> None:
     """Refuse what the contract does not allow."""
+    check_adjacency(adjacency)
     neurons, edges = adjacency.num_neurons, adjacency.num_edges
     if x.dim() != 5:
         raise invalid("x", "[B, N, C, H, W]", list(x.shape), "add the missing axes, such as C with x.unsqueeze(2)")
