@@ -145,9 +145,9 @@ class SettingsParser:
         titled = self.parser.add_argument_group(
             "options of the model and its core", "in brackets: the models and cores that take it"
         )
-        for name, (option, takers) in self.options.items():
-            about = f"{option.help} [{', '.join(takers)}] (default: {_shown(option.default)})"
-            _add(titled, name, _type_of_option(option), about)
+        for name, meanings in self.options.items():
+            texts = (f"{o.help} [{', '.join(takers)}] (default: {_shown(o.default)})" for o, takers in meanings)
+            _add(titled, name, _type_of_option(meanings[0][0]), "; ".join(texts))
 
     def parse(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
         """The options that say where a run goes, and the settings that were given."""
@@ -236,21 +236,25 @@ def _number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
 
 
-def _options_of_all_models(task: str) -> dict[str, tuple[Option, list[str]]]:
-    """Every option that a model of the task or one of its cores takes, and the names of those that do."""
+def _options_of_all_models(task: str) -> dict[str, list[tuple[Option, list[str]]]]:
+    """Every option that a model of the task or one of its cores takes: each of its meanings, with what takes it."""
     from elegans_gnn.models import CORES, MODELS, core_options
     from elegans_gnn.training.model_options import known_options, uses_connectome
 
     choices = [Model(model=name) for name in MODELS[task]]
     choices += [Model(backbone="backbone")] if task == "classifier" else []
-    found: dict[str, tuple[Option, list[str]]] = {}
+    found: dict[str, list[tuple[Option, list[str]]]] = {}
     for choice in choices:
         for core in CORES if uses_connectome(task, choice) else ("",):
             of_core = core_options(core) if core else ()
             for name, option in known_options(task, replace(choice, core=core or choice.core)).items():
                 taker = core if option.name in of_core else choice.backbone or choice.model
-                takers = found.setdefault(name, (option, []))[1]
-                takers += [] if taker in takers else [taker]
+                meanings = found.setdefault(name, [])
+                same = [takers for o, takers in meanings if (o.help, o.default) == (option.help, option.default)]
+                if not same:
+                    meanings.append((option, [taker]))
+                elif taker not in same[0]:
+                    same[0].append(taker)
     return found
 
 
@@ -267,6 +271,8 @@ def _type_of_option(option: Option) -> Any:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return ", ".join(map(str, value)) or "none"
     return "none" if value is None else str(value)
 
 

@@ -41,7 +41,8 @@ class RecurrentCore(nn.Module):
         connectome: the graph.
         channels: F of a vector state, or C of feature maps; the same before and after each step.
         steps: K >= 1, the largest number of synapses that a signal can cross.
-        inputs: the neurons that receive the signal, as :func:`elegans_gnn.connectome.select_neurons` takes them.
+        inputs: the neurons that receive the signal: a role, names such as A,B, indices, a mask, or ``"all"``,
+            ``"sources"`` or ``"sinks"``; see :func:`elegans_gnn.connectome.select_neurons`.
         outputs: the neurons that are read, given in the same way.
         leak: the initial share of its state that a neuron carries into the next step, :math:`\lambda_v` in [0, 1).
         calibrate: scale the initial weights so that each step multiplies the root mean square of the state by about 1

@@ -59,7 +59,9 @@ class Data:
 class Graph:
     """The wiring diagram."""
 
-    connectome: str = setting("varshney2011", "a name of `elegans-gnn connectome list`, or a path to GraphML or CSV")
+    connectome: str = setting(
+        "varshney2011", "a name of `elegans-gnn connectome list`, or a path: CSV, GraphML, JSON, Parquet or a folder"
+    )
     graph: str = setting("original", "the wiring itself, or a random graph matched to it")
     graph_seed: int = setting(0, "seed of the random graph", least=0, unless=("graph", "original"))
 
