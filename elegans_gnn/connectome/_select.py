@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -79,7 +80,16 @@ def _rows_of_text(connectome: Columns, text: str, argument: str) -> NDArray[np.i
     if text in names or plain_name(text) in names:
         return named_rows(connectome, text, argument)
     if "," in text:
-        return named_rows(connectome, [part.strip() for part in text.split(",")], argument)
+        parts = [part.strip() for part in text.split(",")]
+        for part in parts:
+            if part not in names and plain_name(part) not in names:
+                near = difflib.get_close_matches(part, names, n=1)
+                remedy = (
+                    f"did you mean {near[0]!r}?" if near else f"see the names of {connectome.name}, or choose a role"
+                )
+                expected = f"names of neurons, one role, or one of {', '.join(SELECTORS)}"
+                raise invalid(argument, expected, repr(part), remedy)
+        return named_rows(connectome, parts, argument)
     raise unknown_name(argument, text, (*_present_roles(connectome), *SELECTORS, "the name of a neuron"))
 
 

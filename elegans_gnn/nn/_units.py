@@ -67,6 +67,9 @@ class NeuronUnit(nn.Module):
         if unit not in UNITS:
             raise unknown_name("unit", unit, UNITS)
         for argument, value in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if not isinstance(value, int) or isinstance(value, bool):
+                remedy = "a connectome has one set of neurons" if isinstance(value, tuple) else "pass a whole number"
+                raise invalid(argument, "an int", repr(value), remedy)
             if value < 1 and (argument, value) != ("in_channels", -1):
                 raise invalid(argument, ">= 1", value, "use at least one channel per neuron")
         if kernel_size is not None and (kernel_size < 1 or kernel_size % 2 == 0):

@@ -80,7 +80,7 @@ class RecurrentCore(nn.Module):
         if not isinstance(steps, int) or steps < 1:
             remedy = "use steps=4; the motor neurons of the worm are at most 3 synapses away"
             raise invalid("steps", "a whole number >= 1", steps, remedy)
-        if not 0 <= leak < 1:
+        if not isinstance(leak, int | float) or not 0 <= leak < 1:
             raise invalid("leak", "in [0, 1)", leak, "use 0.5; with 1 a state would never decay")
         sources = select_neurons(connectome, inputs, "inputs")
         targets = select_neurons(connectome, outputs, "outputs")
