@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elegans_gnn.ops.synaptic.contract import SYNAPTIC
 from elegans_gnn.ops.synaptic.export import dense_synaptic
+from elegans_gnn.ops.synaptic.step import synaptic_step
 from elegans_gnn.ops.synaptic.synaptic import synaptic_conv2d
 
-__all__ = ["SYNAPTIC", "dense_synaptic", "synaptic_conv2d"]
+__all__ = ["SYNAPTIC", "dense_synaptic", "synaptic_conv2d", "synaptic_step"]
