@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,7 +19,7 @@ from elegans_gnn.datasets import DATA
 from elegans_gnn.errors import invalid, require, unknown_name
 from elegans_gnn.training.config import CONFIGS, TrainingConfig
 from elegans_gnn.training.old_formats import OLD_NAMES, is_whole, settings_of, task_of
-from elegans_gnn.training.settings import GROUPS, Model, declared, range_of, type_of
+from elegans_gnn.training.settings import GROUPS, Core, Model, declared, range_of, type_of
 
 if TYPE_CHECKING:
     from elegans_gnn.models import Option
@@ -247,7 +247,7 @@ def _options_of_all_models(task: str) -> dict[str, list[tuple[Option, list[str]]
     for choice in choices:
         for core in CORES if uses_connectome(task, choice) else ("",):
             of_core = core_options(core) if core else ()
-            for name, option in known_options(task, replace(choice, core=core or choice.core)).items():
+            for name, option in known_options(task, choice, Core(core) if core else Core()).items():
                 taker = core if option.name in of_core else choice.backbone or choice.model
                 meanings = found.setdefault(name, [])
                 same = [takers for o, takers in meanings if (o.help, o.default) == (option.help, option.default)]

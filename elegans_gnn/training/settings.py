@@ -1,13 +1,13 @@
 """The settings of a training run, each once: name, type, default, range and one line of help, in groups.
 
-The options of a model and of its core are not listed here: they are the keywords of the model's class, see
+The options of a model and of its core are not listed here: they are the keywords of their classes, see
 :func:`elegans_gnn.models.options_of`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
 from typing import Any, get_type_hints
@@ -46,6 +46,28 @@ def setting(
     return field(default=default, metadata={**limits, **named})
 
 
+class Options(Mapping[str, Any]):
+    """The options of a model or of a core: a mapping that never changes, so that a configuration can be hashed."""
+
+    def __init__(self, given: Mapping[str, Any] | None = None) -> None:
+        self._given = dict(given or {})
+
+    def __getitem__(self, name: str) -> Any:
+        return self._given[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._given)
+
+
 @dataclass(frozen=True)
 class Data:
     """The images."""
@@ -68,15 +90,23 @@ class Graph:
 
 @dataclass(frozen=True)
 class Model:
-    """The model and its core."""
+    """The model."""
 
     model: str = setting("elegans", "our model, or a baseline")
-    core: str = setting("message-passing", "what connects the input neurons with the output neurons")
     backbone: str = setting(
         "", "a model of torchvision, or timm/NAME, whose head becomes the connectome", task=CLASSIFIER_ONLY
     )
-    # The keywords of the model's class and of its core, by the names of their settings.
-    options: dict[str, Any] = field(default_factory=dict)
+    # The keywords of the model's class, by the names of their settings.
+    options: Options = field(default_factory=Options)
+
+
+@dataclass(frozen=True)
+class Core:
+    """The core of the model."""
+
+    core: str = setting("message-passing", "what connects the input neurons with the output neurons")
+    # The keywords of the core's class, by the names of their settings.
+    options: Options = field(default_factory=Options)
 
 
 @dataclass(frozen=True)
@@ -135,7 +165,7 @@ class Machine:
         return self.devices * self.nodes
 
 
-GROUPS: tuple[type, ...] = (Data, Graph, Model, Optim, Augment, Machine)
+GROUPS: tuple[type, ...] = (Data, Graph, Model, Core, Optim, Augment, Machine)
 
 
 @cache

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import pickle
+from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
@@ -137,8 +140,8 @@ def test_settings_that_the_model_or_core_does_not_take_are_refused_by_name(
 
 def test_each_core_trains_with_its_own_defaults() -> None:
     """A tensor network applies GELU; a configuration that records another activation would be wrong."""
-    assert ClassifierConfig(core="tensor-network").resolved().model.options["activation"] == "gelu"
-    assert ClassifierConfig().resolved().model.options["activation"] is None
+    assert ClassifierConfig(core="tensor-network").resolved().core.options["activation"] == "gelu"
+    assert ClassifierConfig().resolved().core.options["activation"] is None
 
 
 @pytest.mark.parametrize("config_type", [AutoencoderConfig, ClassifierConfig])
@@ -171,3 +174,16 @@ def test_labels_beyond_the_classes_are_refused(digits: ImageSource) -> None:
     with pytest.raises(ValueError, match="source.classes must be a name for each label up to 9, got 3"):
         shape_of(ClassifierConfig(), digits.validation(), ("a", "b", "c"))
     assert shape_of(ClassifierConfig(), digits.validation(), digits.classes) == SHAPE
+
+
+def test_a_configuration_never_changes_and_can_be_hashed() -> None:
+    """Lists become tuples; what is written and read again is the same configuration."""
+    config = AutoencoderConfig(code=64, core="tensor-network", reapply=["SI", "IM"])
+    assert config.model.options == {"code": 64}
+    assert config.core.options == {"reapply": ("SI", "IM")}
+    again = AutoencoderConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert (again, hash(again)) == (config, hash(config))
+    assert len({config, again, config.changed(code=32), config.changed(reapply=["SI"])}) == 3
+    assert config.to_dict()["reapply"] == ["SI", "IM"]
+    assert pickle.loads(pickle.dumps(config)) == config
+    assert not isinstance(config.core.options, MutableMapping)
