@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from elegans_gnn._text import read_yaml
 from elegans_gnn.commands._table import one_line_error
 from elegans_gnn.datasets import DATA
-from elegans_gnn.errors import invalid, require, unknown_name
+from elegans_gnn.errors import Range, invalid, require, unknown_name
 from elegans_gnn.training.config import CONFIGS, TrainingConfig
 from elegans_gnn.training.old_formats import OLD_NAMES, is_whole, settings_of, task_of
-from elegans_gnn.training.settings import GROUPS, Core, Model, declared, range_of, type_of
+from elegans_gnn.training.settings import GROUPS, Core, Model, declared, type_of
 
 if TYPE_CHECKING:
     from elegans_gnn.models import Option
@@ -139,14 +139,17 @@ class SettingsParser:
             for item in fields(group):
                 if item.name in self.settings:
                     listed = f": {', '.join(names[item.name])}" if item.name in names else ""
-                    limits = f", {range_of(item)}" if range_of(item) else ""
-                    about = f"{item.metadata['help']}{listed}{limits} (default: {usual[item.name]})"
+                    about = f"{item.metadata['help']}{listed}{_limits(item.metadata['range'])}"
+                    about += f" (default: {usual[item.name]})"
                     _add(titled, item.name, type_of(item.name), about)
         titled = self.parser.add_argument_group(
             "options of the model and its core", "in brackets: the models and cores that take it"
         )
         for name, meanings in self.options.items():
-            texts = (f"{o.help} [{', '.join(takers)}] (default: {_shown(o.default)})" for o, takers in meanings)
+            texts = (
+                f"{o.help}{_limits(o.range)} [{', '.join(takers)}] (default: {_shown(o.default)})"
+                for o, takers in meanings
+            )
             _add(titled, name, _type_of_option(meanings[0][0]), "; ".join(texts))
 
     def parse(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
@@ -250,7 +253,11 @@ def _options_of_all_models(task: str) -> dict[str, list[tuple[Option, list[str]]
             for name, option in known_options(task, choice, Core(core) if core else Core()).items():
                 taker = core if option.name in of_core else choice.backbone or choice.model
                 meanings = found.setdefault(name, [])
-                same = [takers for o, takers in meanings if (o.help, o.default) == (option.help, option.default)]
+                same = [
+                    takers
+                    for o, takers in meanings
+                    if (o.help, o.default, o.range) == (option.help, option.default, option.range)
+                ]
                 if not same:
                     meanings.append((option, [taker]))
                 elif taker not in same[0]:
@@ -268,6 +275,10 @@ def _type_of_option(option: Option) -> Any:
 
         return value
     return option.type
+
+
+def _limits(range: Range | None) -> str:
+    return f", {range}" if range is not None and str(range) else ""
 
 
 def _shown(value: Any) -> str:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import invalid
-from elegans_gnn.models._base import Classifier, keeps_arguments
+from elegans_gnn.models._base import ANY_NUMBER, Classifier, keeps_arguments
 from elegans_gnn.models._load_backbone import TIMM, Backbone, image_size_of, load_backbone, remove_classifier
 from elegans_gnn.models.head import ElegansHead
 
@@ -53,6 +53,7 @@ class BackboneClassifier(Classifier):
     forwards_to = (ElegansHead,)
     # The size of a backbone's images is a choice; the number of its classes is not.
     fixed = ("connectome", "num_classes")
+    ranges: ClassVar = {**ElegansHead.ranges, "resize": ANY_NUMBER, "image_size": ANY_NUMBER}
     connectome: Connectome
     mean: Tensor
     std: Tensor
@@ -73,8 +74,7 @@ class BackboneClassifier(Classifier):
         **head: object,
     ) -> None:
         super().__init__()
-        self.set_classes(num_classes)
-        self.check_least(resize=(resize, 0), image_size=(image_size, 0))
+        self.num_classes = num_classes
         if image_size and not isinstance(backbone, str):
             remedy = "build the module for that size"
             raise invalid("image_size", "omitted when the backbone is a module", image_size, remedy)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import invalid
-from elegans_gnn.models._base import Classifier, keeps_arguments
-from elegans_gnn.models.cores import build_core
+from elegans_gnn.models._base import ONE_OR_MORE, Classifier, keeps_arguments
+from elegans_gnn.models.cores import CHANNELS, build_core
 
 
 class ElegansHead(Classifier):
@@ -33,6 +33,7 @@ class ElegansHead(Classifier):
 
     PARTS: ClassVar = {"projection": ("projection",), "core": ("core",), "head": ("head",)}
     MATRICES = ("projection", "head")
+    ranges: ClassVar = {**Classifier.ranges, "in_features": ONE_OR_MORE, "channels": CHANNELS}
     connectome: Connectome
     core: Any
 
@@ -48,9 +49,7 @@ class ElegansHead(Classifier):
         **options: object,
     ) -> None:
         super().__init__()
-        self.set_classes(num_classes)
-        self.check_least(in_features=(in_features, 1))
-        self.in_features = in_features
+        self.num_classes, self.in_features = num_classes, in_features
         self.core = build_core(connectome, channels, core, **options)
         self.projection = nn.Sequential(
             nn.LayerNorm(in_features), nn.Linear(in_features, self.core.num_inputs * self.core.features_in)

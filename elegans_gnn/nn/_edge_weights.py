@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.errors import Range, invalid, unknown_name
 
 INITS = ("fan-in", "counts", "weights")
 GAP = "gap"
@@ -100,6 +99,7 @@ class EdgeWeights(nn.Module):
             weights that contradict the signs. Loading the weights of another graph raises a RuntimeError.
     """
 
+    ranges: ClassVar = {"gain": Range(above=0, remedy="use 1.0 to keep the variance of the state")}
     edge_to_param: Tensor
     sign: Tensor | None
     wiring: Tensor
@@ -119,8 +119,7 @@ class EdgeWeights(nn.Module):
         super().__init__()
         if init not in INITS:
             raise unknown_name("init", init, INITS)
-        if gain <= 0 or not math.isfinite(gain):
-            raise invalid("gain", "positive", gain, "use 1.0 to keep the variance of the state")
+        EdgeWeights.ranges["gain"].check("gain", gain)
         self.init = init
         self.gain = gain
         weights = connectome.weights if init == "weights" else None

@@ -96,6 +96,8 @@ def _checked(name: str, value: Any, option: Option) -> Any:
         raise invalid(name, f"of type {option.type.__name__}", repr(value), f"use {name}={option.default!r}")
     if option.choices and value not in option.choices:
         raise unknown_name(name, value, option.choices)
+    if option.range is not None:
+        option.range.check(name, value, f"use {name}={option.default!r}")
     return value
 
 

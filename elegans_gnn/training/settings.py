@@ -6,13 +6,12 @@ The options of a model and of its core are not listed here: they are the keyword
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
 from typing import Any, get_type_hints
 
-from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.errors import Range, invalid, unknown_name
 
 CLASSIFIER_ONLY = "classifier"
 
@@ -21,29 +20,25 @@ def setting(
     default: Any,
     help: str,
     *,
-    least: float = -math.inf,
-    above: float = -math.inf,
-    most: float = math.inf,
-    below: float = math.inf,
     choices: tuple[str, ...] = (),
     only: tuple[str, tuple[str, ...]] | None = None,
     unless: tuple[str, str] | None = None,
     task: str = "",
+    **limits: Any,
 ) -> Any:
     """A field of a group of settings.
 
     Args:
         default: the value if none is given.
         help: one line for the command line.
-        least, above, most, below: the range: value >= least, > above, <= most, < below.
         choices: the only values.
         only: another setting, and its values with which this one has an effect.
         unless: another setting, and its value with which this one has no effect.
         task: the only task that has this setting.
+        limits: of a number: least, above, most or below, see :class:`Range`.
     """
-    limits = {"least": least, "above": above, "most": most, "below": below}
     named = {"help": help, "choices": choices, "only": only, "unless": unless, "task": task}
-    return field(default=default, metadata={**limits, **named})
+    return field(default=default, metadata={"range": Range(whole=isinstance(default, int), **limits), **named})
 
 
 class Options(Mapping[str, Any]):
@@ -182,16 +177,6 @@ def type_of(name: str) -> type:
     return kind
 
 
-def range_of(item: Field[Any]) -> str:
-    """The range of a setting in words; empty where there is none."""
-    least, above, most, below = (item.metadata[bound] for bound in ("least", "above", "most", "below"))
-    if below < math.inf:
-        return f"in [{least}, {below})"
-    if most < math.inf:
-        return f"{least} to {most}" if type_of(item.name) is int else f"in [{least}, {most}]"
-    return "positive" if above == 0 else f">= {least}" if least > -math.inf else ""
-
-
 def check_value(name: str, value: Any, item: Field[Any]) -> None:
     """Refuse a value of another type, out of range or not among the choices."""
     kind, about = type_of(name), item.metadata
@@ -200,12 +185,8 @@ def check_value(name: str, value: Any, item: Field[Any]) -> None:
         raise invalid(name, f"of type {kind.__name__}", repr(value), f"use {name}={item.default!r}")
     if about["choices"] and value not in about["choices"]:
         raise unknown_name(name, value, about["choices"])
-    if kind is str:
-        return
-    least, above, most, below = (about[bound] for bound in ("least", "above", "most", "below"))
-    if not (least <= value <= most and above < value < below):
-        usual = max(least, item.default) if kind is int else item.default
-        raise invalid(name, range_of(item), value, f"use {name}={usual}")
+    if kind in (int, float):
+        about["range"].check(name, value, f"use {name}={item.default}")
 
 
 def without_effect(item: Field[Any], chosen: Mapping[str, Any]) -> str:

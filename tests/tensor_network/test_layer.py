@@ -92,7 +92,7 @@ def test_bare_products_overflow_and_normalised_ones_do_not() -> None:
         ({"readout": "average"}, "readout must be one of cross"),
         ({"units": "sparse"}, "units must be one of dense"),
         ({"units": "shared-by-class"}, "fill in connectome.classes"),
-        ({"dim": 0}, "dim must be a positive integer"),
+        ({"dim": 0}, "dim must be >= 1, got 0; use 8"),
         ({"kernel_size": 2}, "kernel_size must be odd"),
         ({"recurrence": "sum"}, "recurrence must be one of last"),
         ({"order": "S->I"}, "none of .* reached"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
+import re
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from elegans_gnn import ElegansAutoencoder, load_connectome
 from elegans_gnn.datasets import ImageSource
 from elegans_gnn.errors import InvalidArgumentError
+from elegans_gnn.models import build_model
 from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, TrainingConfig, parameter_groups
 from elegans_gnn.training.prepare import build, graph_of, needs_graph, shape_of
 
@@ -187,3 +190,39 @@ def test_a_configuration_never_changes_and_can_be_hashed() -> None:
     assert config.to_dict()["reapply"] == ["SI", "IM"]
     assert pickle.loads(pickle.dumps(config)) == config
     assert not isinstance(config.core.options, MutableMapping)
+
+
+RANGES: list[tuple[dict[str, Any], str, str]] = [
+    ({"leak": math.nan}, "leak", "in [0, 1), got nan; use 0.5; with 1 a state would never decay"),
+    ({"leak": 1.0}, "leak", "in [0, 1), got 1.0; use 0.5; with 1 a state would never decay"),
+    ({"core_steps": 0}, "steps", ">= 1, got 0; use 4; the worm's motor neurons are at most 3 synapses away"),
+    ({"gain": 0.0}, "gain", "positive, got 0.0; use 1.0 to keep the variance of the state"),
+    ({"gain": math.inf}, "gain", "positive, got inf; use 1.0 to keep the variance of the state"),
+    ({"channels": 0}, "channels", ">= 1, got 0; use channels=1, one 4 x 4 map per neuron"),
+    ({"width": 1}, "width", ">= 2, got 1; "),
+    ({"dropout": 1.0}, "dropout", "in [0, 1), got 1.0; use 0 for none"),
+    ({"core": "tensor-network", "num_heads": 0}, "num_heads", ">= 1, got 0; use 8, for example"),
+    ({"core": "reservoir", "spectral_radius": -1.0}, "spectral_radius", "positive, got -1.0; use 0.9, or None"),
+    ({"model": "vit", "width": 40}, "width", "a multiple of 16, got 40; use width=32"),
+    ({"model": "vit", "width": 7}, "width", "a multiple of 16, got 7; use width=16"),
+    ({"model": "randomly-wired", "wiring_seed": -1}, "wiring_seed", ">= 0, got -1; "),
+]
+
+
+@pytest.mark.parametrize(("settings", "keyword", "says"), RANGES)
+def test_an_option_out_of_range_is_refused_by_the_sentence_of_its_class(
+    settings: dict[str, Any], keyword: str, says: str
+) -> None:
+    """Before anything is built; the class says the same, by the keyword's own name."""
+    with pytest.raises(InvalidArgumentError, match=f"^{list(settings)[-1]} must be {re.escape(says)}"):
+        ClassifierConfig(**settings)
+    choice = {name: settings[name] for name in settings.keys() & {"core"}} | {keyword: list(settings.values())[-1]}
+    with pytest.raises(InvalidArgumentError, match=f"^{keyword} must be {re.escape(says)}"):
+        build_model(
+            "classifier", str(settings.get("model", "elegans")), connectome=load_connectome("varshney2011"), **choice
+        )
+
+
+def test_the_largest_and_least_values_of_a_range_are_taken() -> None:
+    assert AutoencoderConfig(leak=0, core_steps=1, encoder_blocks=0).core.options == {"leak": 0, "core_steps": 1}
+    assert ClassifierConfig(model="vit", width=16).model.options == {"width": 16}

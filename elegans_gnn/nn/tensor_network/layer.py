@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from elegans_gnn.nn._edge_weights import wiring_hash
 from elegans_gnn.nn.tensor_network.plan import make_plan
 from elegans_gnn.nn.tensor_network.readout import Readout
 from elegans_gnn.nn.tensor_network.reference import reference_outputs
-from elegans_gnn.nn.tensor_network.rules import DEFAULT_ORDER, check_activation, check_fuse, check_sizes
+from elegans_gnn.nn.tensor_network.rules import DEFAULT_ORDER, SIZES, check_activation, check_fuse, check_sizes
 from elegans_gnn.nn.tensor_network.runner import MERGES, PlanRunner, merge_outputs, recurrent_plans, scatter_states
 from elegans_gnn.nn.tensor_network.schedule import Schedule
 from elegans_gnn.nn.tensor_network.units import NeuronUnits, first_use, unit_groups
@@ -88,6 +88,8 @@ class TensorNetwork(nn.Module):
 
     Source: Bardozzo et al., ElegansNet (2023), arXiv:2304.13538.
     """
+
+    ranges: ClassVar = SIZES
 
     def __init__(
         self,
