@@ -37,6 +37,7 @@ EXTRA_OF_MODULE = {
 
 
 _LISTED = 40  # names in a message
+_MANY = 25  # names, from which on the nearest one is said before the list
 
 
 class InvalidArgumentError(ValueError):
@@ -79,14 +80,24 @@ def invalid(argument: str, expected: str, got: object, remedy: str) -> InvalidAr
     return InvalidArgumentError(f"{argument} must be {expected}, got {got}; {remedy}")
 
 
-def unknown_name(argument: str, got: str, known: Iterable[str]) -> InvalidArgumentError:
-    """Build the error for a name that is not in a list; it shows the list and the nearest name."""
+def unknown_name(argument: str, got: str, known: Iterable[str], also: str = "") -> InvalidArgumentError:
+    """Build the error for a name that is not in a list; it shows the list and the nearest name.
+
+    Args:
+        argument: which one.
+        got: the name.
+        known: the list.
+        also: what else the argument takes, in words.
+    """
     names = list(known)
     by_lower = {name.lower(): name for name in names}
     nearest = difflib.get_close_matches(str(got).lower(), by_lower, n=1, cutoff=0.4)
-    remedy = f"did you mean {by_lower[nearest[0]]!r}?" if nearest else "choose one of the list"
+    remedy = f"did you mean {by_lower[nearest[0]]!r}?" if nearest else "choose one of these"
     listed = ", ".join(names[:_LISTED]) + (f", ... ({len(names)} names)" if len(names) > _LISTED else "")
-    return invalid(argument, f"one of {listed}", repr(got), remedy)
+    listed += f" or {also}" * bool(also)
+    if nearest and len(names) > _MANY:
+        return InvalidArgumentError(f"{argument} {got!r} is unknown; {remedy} It must be one of {listed}")
+    return invalid(argument, listed if len(names) == 1 and also else f"one of {listed}", repr(got), remedy)
 
 
 @dataclass(frozen=True)
@@ -113,7 +124,7 @@ class Range:
         if self.divisor > 1:
             return f"a multiple of {self.divisor}" + f", at least {self.least}" * (self.least > self.divisor)
         if self.below < math.inf:
-            return f"in [{self.least}, {self.below})"
+            return f"{self.least} to {self.below - 1}" if self.whole else f"in [{self.least}, {self.below})"
         if self.most < math.inf:
             return f"{self.least} to {self.most}" if self.whole else f"in [{self.least}, {self.most}]"
         return "positive" if self.above == 0 else f">= {self.least}" if self.least > -math.inf else ""

@@ -42,6 +42,8 @@ CALLS: list[tuple[str, str | bool]] = [
     ("load_connectome(work / 'none.csv')", "none.csv"),
     ("load_connectome(work / 'wrong.csv')", "colour"),
     ("load_connectome(work / 'half.csv')", "line 2"),
+    ("load_connectome('')", "name must be a name or a path, got ''"),
+    ("load_connectome('celegans')", "or the path of a file, such as celegans.csv"),
     ("load_connectome(3)", "name must be"),
     ("Connectome.from_networkx(karate)", "kind="),
     ("Connectome.from_networkx(karate, kind='gap').num_edges == 156", True),

@@ -18,6 +18,7 @@ from elegans_gnn.models._base import Configurable, enter
 from elegans_gnn.models._blocks import MAP_SIZE
 from elegans_gnn.nn import ConnectomeConv, EdgeWeights, RecurrentCore, Reservoir, TensorNetwork
 from elegans_gnn.nn.tensor_network.readout import READOUTS
+from elegans_gnn.nn.tensor_network.rules import ACTIVATIONS
 
 CHANNELS = Range(least=1, whole=True, remedy="use channels=1, one 4 x 4 map per neuron")
 # Name -> class; classes enter it where they are defined.
@@ -77,7 +78,7 @@ class OneVectorCore(Core):
 
     fixed = ("kernel_size", "recurrence")
     python_only = ("visit_rank",)
-    choices: ClassVar = {"readout": READOUTS}
+    choices: ClassVar = {"readout": READOUTS, "activation": ACTIVATIONS}
 
     def __init__(self, connectome: Connectome, features: int, **options: Any) -> None:
         super().__init__(connectome, features, **options)

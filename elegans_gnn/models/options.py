@@ -19,6 +19,7 @@ from elegans_gnn.models.registry import models_of
 _ENTRY = re.compile(r"    (\w+(?:, \w+)*): (.*)")
 _SEE = re.compile(r"see :class:`(\w+)`")
 _MARKUP = re.compile(r":\w+:`~?(?:\w+\.)*([^`]+)`|``([^`]+)``|`([^`]+)`")
+_SEE_ALSO = re.compile(r"[;,]? \(?see :\w+:`[^`]*`\)?")
 _NAMED = re.compile(r"``\"([^`\"]+)\"``")
 _SCALARS = (str, float, int, bool)
 _COLLECTIONS = (list, tuple, collections.abc.Iterable, collections.abc.Sequence)
@@ -99,7 +100,8 @@ def _describe(owner: type, parameter: inspect.Parameter, build: type[Configurabl
     # Where an entry begins with names, it lists them all; elsewhere names are examples.
     listed = tuple(_NAMED.findall(text)) if text.startswith(("None", '``"')) and kind is str else ()
     many = any(typing.get_origin(member) in _COLLECTIONS for member in members)
-    plain = _MARKUP.sub(lambda found: found[1] or found[2] or found[3], text).replace("\\", "")
+    plain = _MARKUP.sub(lambda found: found[1] or found[2] or found[3], _SEE_ALSO.sub("", text)).replace("\\", "")
+    plain = re.sub(r"\bNone\b", "none", plain)  # as it is typed on a command line
     return Option(
         name,
         kind,
@@ -129,7 +131,10 @@ def _entry(owner: type, name: str) -> str:
     if elsewhere is None:
         return text
     other = getattr(sys.modules[owner.__module__], elsewhere[1], None)
-    return text if other is None else _entries(other).get(name) or (inspect.getdoc(other) or text).partition("\n")[0]
+    if other is None:
+        return text
+    title = (inspect.getdoc(other) or text).partition("\n")[0]
+    return _entries(other).get(name) or title[0].lower() + title[1:]
 
 
 def _entries(owner: type) -> dict[str, str]:

@@ -84,8 +84,8 @@ class EdgeWeights(nn.Module):
         init: ``"fan-in"`` draws w_e from N(0, gain^2 / fan-in); ``"counts"`` sets
             |w_e| = gain * count_e / sqrt(sum of squared counts into the target), with random signs; ``"weights"`` sets
             w_e = gain * connectome.weights[e], whatever the fan-in and `reduce`.
-        signs: None, ``"transmitter"`` (see :func:`transmitter_signs`), or [E] values in {-1, 0, +1}; 0 leaves the sign
-            free.
+        signs: None (every sign is learned) or ``"transmitter"`` (see :func:`transmitter_signs`); in Python also one of
+            -1, 0 and +1 for each edge [E], where 0 means a learned sign.
         gain: root mean square that a target receives from sources of unit variance.
         reduce: ``"sum"`` or ``"mean"``, the aggregation that will use the weights. For the mean, the initial weights
             are larger by the in-degree, by which it divides.

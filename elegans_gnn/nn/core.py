@@ -40,11 +40,11 @@ class RecurrentCore(nn.Module):
     Args:
         connectome: the graph.
         channels: F of a vector state, or C of feature maps; the same before and after each step.
-        steps: K >= 1, the largest number of synapses that a signal can cross.
+        steps: K, the largest number of synapses that a signal can cross.
         inputs: the neurons that receive the signal: a role, names such as A,B, indices, a mask, or ``"all"``,
             ``"sources"`` or ``"sinks"``; see :func:`elegans_gnn.connectome.select_neurons`.
         outputs: the neurons that are read, given in the same way.
-        leak: the initial share of its state that a neuron carries into the next step, :math:`\lambda_v` in [0, 1).
+        leak: the share of its own state that a neuron carries into the next step, at the start of training; in [0, 1).
         calibrate: scale the initial weights so that each step multiplies the root mean square of the state by about 1
             (see :meth:`gain_per_step`). Without it, K steps amplify the signal or make it vanish.
         conv: further arguments of :class:`ConnectomeConv` (kernel_size, unit, activation, signs, norm, ...).

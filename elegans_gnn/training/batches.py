@@ -19,7 +19,7 @@ from elegans_gnn.datasets import INK_THRESHOLD, Images, ink
 from elegans_gnn.errors import invalid
 from elegans_gnn.training.config import TrainingConfig
 from elegans_gnn.training.metrics import EVALUATION_BATCH
-from elegans_gnn.training.settings import Augment
+from elegans_gnn.training.settings import Augment, check_size
 
 Batch = Tensor | tuple[Tensor, Tensor]
 # How far "strong" goes. Lengths are for images of 28 pixels and grow and shrink with the size.
@@ -59,6 +59,7 @@ class TrainingBatches:
         self.batch_size = min(config.optim.batch_size, len(images.pixels)) // self.processes * self.processes
         if not self.batch_size:
             raise invalid("devices", f"at most {len(images.pixels)}, the training images", self.processes, "use fewer")
+        check_size(config.augment, images.pixels.shape[-1])
         self.per_epoch = len(images.pixels) // self.batch_size
         self.binary = config.task == "autoencoder"
 

@@ -32,6 +32,7 @@ from elegans_gnn.training.settings import (
     Model,
     Optim,
     Options,
+    check_size,
     check_value,
     declared,
     without_effect,
@@ -75,6 +76,8 @@ class TrainingConfig:
         known = declared(self.task)
         for name, item in known.items():
             if name in settings:
+                if item.metadata["choices"] and type(settings[name]) is int:
+                    settings[name] = str(settings[name])  # precision=32
                 check_value(name, settings[name], item)
         chosen = {name: item.default for name, item in known.items()}
         chosen |= {name: value for name, value in {**recipe, **settings}.items() if name in known}
@@ -103,6 +106,8 @@ class TrainingConfig:
                 raise no_effect(name, chosen[name], idle)
         if chosen.get("fold") and chosen["data"] in DATA and not DATA[chosen["data"]].folds:
             raise no_effect("fold", chosen["fold"], f"data={chosen['data']}")
+        if chosen["data"] in DATA:
+            check_size(self.augment, DATA[chosen["data"]].shape[1])
         if self.machine.precision == "16" and self.machine.accelerator == "cpu":
             raise invalid("precision", "32 or bf16 on the CPU", "16", "use precision=bf16, or accelerator=gpu")
         size, processes = self.optim.batch_size, self.machine.processes

@@ -95,7 +95,7 @@ def _checked(name: str, value: Any, option: Option) -> Any:
     if not fits or (isinstance(value, bool) and option.type is not bool):
         raise invalid(name, f"of type {option.type.__name__}", repr(value), f"use {name}={option.default!r}")
     if option.choices and value not in option.choices:
-        raise unknown_name(name, value, option.choices)
+        raise unknown_name(name, value, option.choices, "none" if option.optional else "")
     if option.range is not None:
         option.range.check(name, value, f"use {name}={option.default!r}")
     return value

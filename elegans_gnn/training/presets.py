@@ -1,7 +1,7 @@
 """The recipes behind `--preset`: what differs from the defaults, by family of data sets.
 
-Options in them (`encoder_width`, `width`, `blocks`) are those of our own model; other models leave out what they do not
-take, and a test holds each recipe to the model's class.
+Options in them (`encoder_width`, `width`, `blocks`) are those of our own model; other models ignore those that they do
+not take, and a test holds each recipe to the model's class.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-# Family of data sets -> preset -> settings; "" stands for every family without an entry of its own.
+# Family of data sets -> preset -> settings; "" is for every family without an entry of its own.
 Recipes: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 _TINY = {"steps": 6, "validate_every": 3, "warmup": 2, "batch_size": 32}

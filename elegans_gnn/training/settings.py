@@ -189,6 +189,13 @@ def check_value(name: str, value: Any, item: Field[Any]) -> None:
         about["range"].check(name, value, f"use {name}={item.default}")
 
 
+def check_size(augment: Augment, size: int) -> None:
+    """Refuse changes that would leave nothing of images of this height and width."""
+    for name, value in (("shift", augment.shift), ("cutout", augment.cutout)):
+        if value >= size:
+            raise invalid(name, f"< {size}, the size of the images", value, f"use {name}={size // 4}")
+
+
 def without_effect(item: Field[Any], chosen: Mapping[str, Any]) -> str:
     """The other setting with which this one has no effect, as name=value; empty if it has one."""
     only, unless = item.metadata["only"], item.metadata["unless"]

@@ -76,6 +76,14 @@ REFUSED: list[tuple[type[TrainingConfig], dict[str, Any], str]] = [
         {"devices": 3},
         "batch_size must be a multiple of the 3 processes, got 128; use batch_size=129",
     ),
+    (AutoencoderConfig, {"shift": 28}, "shift must be < 28, the size of the images, got 28; use shift=7"),
+    (
+        ClassifierConfig,
+        {"data": "cifar10", "augment": "crop-flip", "cutout": 800},
+        "cutout must be < 32, the size of the images, got 800",
+    ),
+    (AutoencoderConfig, {"norm": "batch"}, "norm must be layer or none, got 'batch'"),
+    (AutoencoderConfig, {"precision": 8}, "precision must be one of 32, bf16, 16, got '8'"),
     (AutoencoderConfig, {"muon_learning_rate": -0.1}, "muon_learning_rate must be >= 0, got -0.1"),
 ]
 
@@ -123,12 +131,12 @@ def test_the_core_is_one_setting(core: str) -> None:
             {"core": "tensor-network", "visit_rank": [1]},
             "visit_rank must be omitted here, got .1.; pass it to the class",
         ),
-        ({"code": 3}, "setting must be one of .*got 'code'"),
+        ({"code": 3}, "setting 'code' is unknown; did you mean '.*'. It must be one of data, "),
         ({"augment": "none", "cutout": 8}, "cutout has no effect with augment=none, got 8; omit it"),
         ({"augment": "none", "shift": 2}, "shift has no effect with augment=none, got 2; omit it"),
         ({"data": "mnist5k", "fold": 2}, "fold has no effect with data=mnist5k, got 2; omit it"),
         ({"core": "tensor-network", "core_steps": 5}, "core_steps has no effect with core=tensor-network, got 5"),
-        ({"core_batch_size": 5}, "setting must be one of .*got 'core_batch_size'; did you mean 'batch_size'"),
+        ({"core_batch_size": 5}, "setting 'core_batch_size' is unknown; did you mean 'batch_size'"),
         ({"leak": "much"}, "leak must be of type float, got 'much'; use leak=0.5"),
         ({"leak": None}, "leak must be of type float, got None; use leak=0.5"),
         ({"calibrate": 1}, "calibrate must be of type bool, got 1; use calibrate=True"),
@@ -226,3 +234,8 @@ def test_an_option_out_of_range_is_refused_by_the_sentence_of_its_class(
 def test_the_largest_and_least_values_of_a_range_are_taken() -> None:
     assert AutoencoderConfig(leak=0, core_steps=1, encoder_blocks=0).core.options == {"leak": 0, "core_steps": 1}
     assert ClassifierConfig(model="vit", width=16).model.options == {"width": 16}
+
+
+def test_a_precision_may_be_a_number() -> None:
+    assert AutoencoderConfig(precision=32) == AutoencoderConfig()
+    assert AutoencoderConfig(precision=16, accelerator="gpu").machine.precision == "16"

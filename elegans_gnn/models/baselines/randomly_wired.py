@@ -98,7 +98,7 @@ class RandomlyWiredNetwork(Classifier, name="randomly-wired", place=3):
         wiring_seed: seed of the three graphs; different seeds share no graph.
         width: w, channels of the first stage; by default 24, and 20 on images up to 24 x 24. Erdos-Renyi graphs, which
             have more nodes without a source and so fewer weights, get 25 and 22.
-        depth: nodes per stage, at least 6.
+        depth: nodes per stage, >= 6.
 
     Source: Xie et al., "Exploring randomly wired neural networks for image recognition" (2019), arXiv:1904.01569, with
     group normalisation in place of batch normalisation and sizes for small images.
