@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -9,7 +11,7 @@ from elegans_gnn._shapes import Float
 from elegans_gnn.ops.synaptic.synaptic import synaptic_conv2d
 from elegans_gnn.sparse import SparseAdjacency
 
-ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu}
 
 
 def synaptic_step(
