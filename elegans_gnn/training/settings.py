@@ -51,7 +51,7 @@ class Data:
     """The images."""
 
     data: str = setting("mnist5k", "a folder with MNIST's idx files, or a data set (mnist5k: no download)")
-    data_dir: str = setting("downloads", "where torchvision keeps data sets")
+    data_dir: str = setting("downloads", "folder with a data set's files, or where torchvision puts them")
     fold: int = setting(0, "which fifth of the digits is the test part", least=0, most=4, task=CLASSIFIER_ONLY)
 
 
