@@ -107,13 +107,26 @@ class Augment:
 
     augment: str = setting(
         "shift",
-        "none, shift, strong (turned, scaled, sheared, moved and bent) or crop-flip",
+        "none, shift, strong (turned, scaled, sheared, moved and bent) or crop-flip (moved and mirrored)",
         choices=("none", "shift", "strong", "crop-flip"),
     )
     augment_share: float = setting(
         0.5, "share of the images that strong changes; the others shift", least=0, most=1, only=("augment", ("strong",))
     )
     shift: int = setting(1, "images move by up to this many pixels each way", least=0, unless=("augment", "none"))
+    flip: str = setting(
+        "random",
+        "when crop-flip mirrors an image: none, random, or alternating (every second epoch)",
+        choices=("none", "random", "alternating"),
+        only=("augment", ("crop-flip",)),
+    )
+    erase: float = setting(
+        0.0,
+        "share of the images in which crop-flip paints a random rectangle over; 0: none",
+        least=0,
+        most=1,
+        only=("augment", ("crop-flip",)),
+    )
     cutout: int = setting(
         0, "side of the square that crop-flip blanks; 0: none", least=0, only=("augment", ("crop-flip",))
     )
