@@ -52,6 +52,12 @@ class Data:
 
     data: str = setting("mnist5k", "a folder with MNIST's idx files, or a data set (mnist5k: no download)")
     data_dir: str = setting("downloads", "folder with a data set's files, or where torchvision puts them")
+    feature_cache: str = setting(
+        "",
+        "folder that keeps a frozen backbone's features of the images; empty: computed at every step",
+        only=("augment", ("none",)),
+        task=CLASSIFIER_ONLY,
+    )
     fold: int = setting(0, "which fifth of the digits is the test part", least=0, most=4, task=CLASSIFIER_ONLY)
 
 
