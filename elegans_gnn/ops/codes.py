@@ -16,10 +16,12 @@ SHARES: dict[str, Callable[[Any], Any]] = {"mean": lambda degree: 1 / degree}
 
 # The layout of elegans_call, as a format of `struct`, and its version.
 AGGREGATE_CALL = "=33q"
-ABI = 1
+ABI = 2
 
 # The layout of synaptic_call in csrc/synaptic.h.
-SYNAPTIC_CALL = "=31q"
+SYNAPTIC_CALL = "=32qd6q"
+# enum synaptic_activation in csrc/synaptic.h; a step has one, a convolution alone has none.
+ACTIVATION = {"none": 0, "relu": 1, "gelu": 2, "silu": 3}
 
 # What a call returns that is not 0.
 STATUS = {1: "not enough memory for the working buffers", 2: "this processor lacks the requested instruction set"}

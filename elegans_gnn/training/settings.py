@@ -68,7 +68,13 @@ class Data:
     """The images."""
 
     data: str = setting("mnist5k", "a folder with MNIST's idx files, or a data set (mnist5k: no download)")
-    data_dir: str = setting("downloads", "where torchvision keeps data sets")
+    data_dir: str = setting("downloads", "folder with a data set's files, or where torchvision puts them")
+    feature_cache: str = setting(
+        "",
+        "folder that keeps a frozen backbone's features of the images; empty: computed at every step",
+        only=("augment", ("none",)),
+        task=CLASSIFIER_ONLY,
+    )
     fold: int = setting(0, "which fifth of the digits is the test part", least=0, most=4, task=CLASSIFIER_ONLY)
 
 
@@ -132,13 +138,26 @@ class Augment:
 
     augment: str = setting(
         "shift",
-        "none, shift, strong (turned, scaled, sheared, moved and bent) or crop-flip",
+        "none, shift, strong (turned, scaled, sheared, moved and bent) or crop-flip (moved and mirrored)",
         choices=("none", "shift", "strong", "crop-flip"),
     )
     augment_share: float = setting(
         0.5, "share of the images that strong changes; the others shift", least=0, most=1, only=("augment", ("strong",))
     )
     shift: int = setting(1, "images move by up to this many pixels each way", least=0, unless=("augment", "none"))
+    flip: str = setting(
+        "random",
+        "when crop-flip mirrors an image: none, random, or alternating (every second epoch)",
+        choices=("none", "random", "alternating"),
+        only=("augment", ("crop-flip",)),
+    )
+    erase: float = setting(
+        0.0,
+        "share of the images in which crop-flip paints a random rectangle over; 0: none",
+        least=0,
+        most=1,
+        only=("augment", ("crop-flip",)),
+    )
     cutout: int = setting(
         0, "side of the square that crop-flip blanks; 0: none", least=0, only=("augment", ("crop-flip",))
     )
