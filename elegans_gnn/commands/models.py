@@ -67,14 +67,14 @@ def run(options: argparse.Namespace) -> int:
 
 def _row(task: str, name: str, graph: Connectome, options: argparse.Namespace) -> dict[str, Any]:
     """The sizes of one model."""
-    from elegans_gnn.models import build_model, count_flops, parameters, uses_connectome
+    from elegans_gnn.models import MODELS, build_model, count_flops, parameters, uses_connectome
 
     arguments: dict[str, Any] = {}
     if task == "classifier":
         sizes = {"image_size": options.image_size, "in_channels": options.in_channels}
         arguments = {"num_classes": _CLASSES, **sizes}
     wired = uses_connectome(task, name)
-    if wired:
+    if "core" in MODELS[task][name].options():
         arguments["core"] = options.core
     model = build_model(task, name, connectome=graph if wired else None, **arguments)
     return {

@@ -6,6 +6,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -191,7 +192,7 @@ class ImageModel(Configurable, nn.Module):
     def parameters_by_part(self) -> dict[str, int]:
         """Number of parameters of each part."""
         return {
-            part: sum(value.numel() for name in names for value in _parameters(getattr(self, name)))
+            part: sum(value.numel() for name in names for value in _parameters(attrgetter(name)(self)))
             for part, names in self.PARTS.items()
         }
 

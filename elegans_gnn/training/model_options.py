@@ -5,6 +5,7 @@ They come from the classes themselves (:func:`elegans_gnn.models.options_of`), s
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ def class_of(task: str, chosen: Model) -> type[ImageModel]:
 
 def uses_connectome(task: str, chosen: Model) -> bool:
     """Whether the chosen model is built on a connectome."""
-    return "core" in class_of(task, chosen).options()
+    return chosen.backbone != "" or "connectome" in inspect.signature(class_of(task, chosen)).parameters
 
 
 def known_options(task: str, chosen: Model) -> dict[str, Option]:
@@ -71,7 +72,7 @@ def _not_taken(task: str, chosen: Model, name: str, value: Any, known: list[str]
     option = option_name(name, task)
     if any(option in core.python_only for core in CORES.values()):
         return invalid(name, "omitted here", repr(value), "pass it to the class in Python")
-    if uses_connectome(task, chosen) and any(option in core_options(core) for core in CORES):
+    if "core" in class_of(task, chosen).options() and any(option in core_options(core) for core in CORES):
         return no_effect(name, value, f"core={chosen.core}")
     if models_with_option(task, option):
         return no_effect(name, value, chooser(chosen))
@@ -109,7 +110,8 @@ def idle_settings(task: str, chosen: Model) -> tuple[str, ...]:
     """The settings that have no effect on the chosen model."""
     if chosen.backbone:
         return ("model",)
-    return () if uses_connectome(task, chosen) else ("connectome", "graph", "graph_seed", "core")
+    idle = () if uses_connectome(task, chosen) else ("connectome", "graph", "graph_seed")
+    return idle if "core" in class_of(task, chosen).options() else (*idle, "core")
 
 
 def chooser(chosen: Model) -> str:
