@@ -51,7 +51,7 @@ class MessagePassingCore(Core, RecurrentCore, name="message-passing"):
     """
 
     forwards_to = (ConnectomeConv,)
-    fixed = ("kernel_size",)
+    fixed = ("kernel_size", "filters")
 
     def __init__(self, connectome: Connectome, features: int, **options: Any) -> None:
         super().__init__(connectome, features, **options)

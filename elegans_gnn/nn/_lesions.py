@@ -22,6 +22,11 @@ class Lesioned(nn.Module):
     edge_mask: Tensor | None
     neuron_mask: Tensor | None
 
+    @property
+    def edge_index(self) -> Tensor:
+        """[2, E]: the edges of the connectome."""
+        raise NotImplementedError
+
     def _without_lesions(self) -> None:
         self.register_buffer("edge_mask", None, persistent=False)
         self.register_buffer("neuron_mask", None, persistent=False)
@@ -38,21 +43,21 @@ class Lesioned(nn.Module):
         """
         silent = torch.from_numpy(self.connectome.index(neurons))
         cut = edge_numbers(edges, self.connectome.num_edges)
-        like = next(self.parameters())
-        self.neuron_mask = _silenced(self.neuron_mask, self.connectome.num_neurons, silent, like)
-        self.edge_mask = _silenced(self.edge_mask, self.connectome.num_edges, cut, like)
+        device = self.edge_index.device
+        self.neuron_mask = _silenced(self.neuron_mask, self.connectome.num_neurons, silent.to(device))
+        self.edge_mask = _silenced(self.edge_mask, self.connectome.num_edges, cut.to(device))
 
     def heal(self) -> None:
         """Undo all lesions."""
         self.edge_mask = self.neuron_mask = None
 
 
-def _silenced(mask: Tensor | None, length: int, index: Tensor, like: Tensor) -> Tensor | None:
+def _silenced(mask: Tensor | None, length: int, index: Tensor) -> Tensor | None:
     """The mask with zeros at `index` too; None while nothing is silenced."""
     if not index.numel():
         return mask
-    whole = like.new_ones(length) if mask is None else mask
-    return whole.detach().index_fill(0, index.to(whole.device), 0.0)
+    whole = torch.ones(length, device=index.device) if mask is None else mask
+    return whole.index_fill(0, index, 0.0)
 
 
 def spread(values: Tensor, axes: int) -> Tensor:

@@ -13,46 +13,13 @@ from torch import Tensor, nn
 from elegans_gnn._shapes import Float
 from elegans_gnn.errors import unknown_name
 from elegans_gnn.nn._edge_weights import EdgeWeights
+from elegans_gnn.nn._filter_bank import FILTERS, FilterBank
 from elegans_gnn.nn._lesions import spread
-from elegans_gnn.nn._units import unit_of_neuron
 
 if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome
 
-FILTERS = ("synapse", "neuron", "role", "shared")
 CHANNEL_FILTERS = ("shared", "own", "mixed")
-
-
-class FilterBank(nn.Module):
-    r"""One k x k filter F for each neuron, for each role, or for all neurons, with or without own ones per channel.
-
-    Args:
-        connectome: the graph, for its neurons and roles.
-        channels: None for a filter that all channels share, or C.
-        kernel_size: k, odd.
-        filters: ``"neuron"``, ``"role"`` or ``"shared"``.
-
-    Shapes:
-        output: [N, k, k] or [N, C, k, k].
-    """
-
-    group: Tensor
-
-    def __init__(self, connectome: Connectome, channels: int | None, kernel_size: int, filters: str) -> None:
-        super().__init__()
-        group = unit_of_neuron(connectome, filters)
-        self.register_buffer("group", group, persistent=False)
-        axes = () if channels is None else (channels,)
-        self.weight = nn.Parameter(torch.empty(int(group.max()) + 1, *axes, kernel_size, kernel_size))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw the filters so that white maps of unit variance keep it."""
-        nn.init.normal_(self.weight, std=1 / self.weight.shape[-1])
-
-    def forward(self) -> Float[Tensor, "neuron *channel height width"]:
-        """The filter of each neuron."""
-        return self.weight.index_select(0, self.group)
 
 
 class SynapticFilters(nn.Module):

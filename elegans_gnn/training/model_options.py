@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # An option that has the name of a setting gets this in front: --core-steps, since --steps is the optimiser's.
 CORE = "core_"
+# Other cores than message passing train no synapses.
+SYNAPSE_RATE = "synapse_learning_rate"
 
 
 def class_of(task: str, chosen: Model) -> type[ImageModel]:
@@ -106,12 +108,17 @@ def _checked_list(name: str, value: Any, option: Option) -> list[Any]:
         raise invalid(name, "a list of numbers", repr(value), "such as 0.5,0.5,0.5") from None
 
 
-def idle_settings(task: str, chosen: Model) -> tuple[str, ...]:
-    """The settings that have no effect on the chosen model."""
-    if chosen.backbone:
-        return ("model",)
-    idle = () if uses_connectome(task, chosen) else ("connectome", "graph", "graph_seed")
-    return idle if "core" in class_of(task, chosen).options() else (*idle, "core")
+def idle_settings(task: str, chosen: Model) -> dict[str, str]:
+    """The settings that have no effect on the chosen model, each with the setting that makes it idle, as name=value."""
+    build, usual = class_of(task, chosen), Model()
+    found = {"model": chooser(chosen)} if chosen.backbone else {}
+    if not uses_connectome(task, chosen):
+        found |= dict.fromkeys(("connectome", "graph", "graph_seed", SYNAPSE_RATE), chooser(chosen))
+    if "core" not in build.options():
+        found["core"] = chooser(chosen)
+    elif chosen.core != usual.core:
+        found[SYNAPSE_RATE] = f"core={chosen.core}"
+    return found
 
 
 def chooser(chosen: Model) -> str:
