@@ -76,6 +76,7 @@ class ConnectomeConv(MessagePassing, Lesioned):
     """
 
     _diffusive: Tensor | None
+    bank: FilterBank | None
 
     def __init__(
         self,
@@ -106,8 +107,6 @@ class ConnectomeConv(MessagePassing, Lesioned):
             if value not in known:
                 raise unknown_name(argument, str(value), map(str, known))
         check_connectome(connectome)
-        if filters is not None and kernel_size is None:
-            raise invalid("kernel_size", "an odd integer where there are filters", None, "use kernel_size=3")
         super().__init__(aggr=reduce, node_dim=1)
         self.connectome = connectome
         self.adjacency = SparseAdjacency.from_connectome(connectome)
@@ -115,14 +114,18 @@ class ConnectomeConv(MessagePassing, Lesioned):
         self.reduce, self.gap = reduce, gap
         self.activation = activation_named(activation)
         self.filters = filters
+        self.bank = None
         window = kernel_size if filters is None else 1
         self.unit = NeuronUnit(connectome, in_channels, out_channels, unit=unit, kernel_size=window)
         channels, of_edge = in_channels if edge_channels else None, kernel_size if filters == "synapse" else None
         self.weights = EdgeWeights(
             connectome, channels, kernel_size=of_edge, init=init, signs=signs, gain=gain, reduce=reduce
         )
-        of_neurons = filters not in (None, "synapse")
-        self.bank = FilterBank(connectome, in_channels, kernel_size, filters) if of_neurons else None
+        if filters is not None:
+            if kernel_size is None:
+                raise invalid("kernel_size", "an odd integer where there are filters", None, "use kernel_size=3")
+            if filters != "synapse":
+                self.bank = FilterBank(connectome, in_channels, kernel_size, filters)
         biases = {"neuron": connectome.num_neurons, "unit": self.unit.num_units, None: 0}[bias]
         self.bias_per = bias
         self.bias = nn.Parameter(torch.empty(biases, out_channels)) if bias else None

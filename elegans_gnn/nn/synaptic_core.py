@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -146,26 +146,32 @@ class SynapticCore(Lesioned):
         self.channels, self.steps, self.late_steps, self.shared_steps = channels, steps, late_steps, shared_steps
         self.mixed = channel_filters == "mixed" and channels > 1
         self.activation, self.drop_path, self.fate = activation, drop_path, synapses
-        sets = 1 + max(self.set_of_step(step) for step in range(steps + late_steps))
-        options = {"filters": filters, "kernel_size": kernel_size, "signs": signs}
+        sets = 1 + max(self._set_of_step(step) for step in range(steps + late_steps))
+        options: dict[str, Any] = {"filters": filters, "kernel_size": kernel_size, "signs": signs}
         options["channel_filters"] = "own" if channel_filters == "mixed" and channels == 1 else channel_filters
         self.synapses = nn.ModuleList(SynapticFilters(self.connectome, channels, **options) for _ in range(sets))
         size = connectome.num_neurons
         self.neurons = nn.ModuleList(StepNeurons(size, channels, step_size, leak) for _ in range(sets))
-        self.adjacency = SparseAdjacency(self._wires(self.synapses[0].pairs), size * (channels if self.mixed else 1))
+        wires = self._wires(self.parts_of_step(0)[0].pairs)
+        self.adjacency = SparseAdjacency(wires, size * (channels if self.mixed else 1))
         self._without_lesions()
         if synapses != "trained":
             self.synapses.requires_grad_(False)
         self.heal()
 
-    def set_of_step(self, step: int) -> int:
-        """The number of the set of filters and neuron parameters that a step uses."""
+    def parts_of_step(self, step: int) -> tuple[SynapticFilters, StepNeurons]:
+        """The filters and the neuron parameters that a step uses."""
+        number = self._set_of_step(step)
+        return cast(SynapticFilters, self.synapses[number]), cast(StepNeurons, self.neurons[number])
+
+    def _set_of_step(self, step: int) -> int:
         return {None: step, "size": int(step >= self.steps > 0), "all": 0}[self.shared_steps]
 
     def reset_parameters(self) -> None:
         """Draw all parameters again from torch's generator."""
-        for module in (*self.synapses, *self.neurons):
-            module.reset_parameters()
+        for step in range(len(self.neurons)):
+            for part in (self.synapses[step], self.neurons[step]):
+                cast(SynapticFilters | StepNeurons, part).reset_parameters()
 
     def _wires(self, pairs: Tensor) -> Tensor:
         """The ordered pairs; where channels mix, each channel counts as a neuron of its own."""
@@ -204,7 +210,7 @@ class SynapticCore(Lesioned):
 
     def edge_weight(self, step: int = 0) -> Float[Tensor, "edge *channel_and_tap"]:
         """The filters of one step in edge order: tied, signed and lesioned, without the step sizes."""
-        return self.synapses[self.set_of_step(step)].of_edges(self._edge_mask())
+        return self.parts_of_step(step)[0].of_edges(self._edge_mask())
 
     def _edge_mask(self) -> Tensor | None:
         mask = self.edge_mask
@@ -247,10 +253,10 @@ class SynapticCore(Lesioned):
         return state
 
     def _step(self, state: Tensor, step: int, mask: Tensor | None) -> Tensor:
-        chosen = self.set_of_step(step)
-        neurons, filters = self.neurons[chosen], self.synapses[chosen]
+        filters, neurons = self.parts_of_step(step)
         weight = filters(mask)
-        leak, step_size = neurons.leak, neurons.step_size.index_select(0, filters.pairs[1])
+        leak: Tensor | None = neurons.leak
+        step_size = neurons.step_size.index_select(0, filters.pairs[1])
         weight = weight * step_size.reshape(-1, *[1] * (weight.dim() - 1))
         shape, maps = state.shape, (self.connectome.num_neurons, self.channels)
         if self.mixed:
