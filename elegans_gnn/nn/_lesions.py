@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.nn._edge_weights import edge_numbers
 
 
-class Lesioned(nn.Module):
-    """A module with lesions; set up by :meth:`_without_lesions`. They are not saved with the weights.
+class Lesioned:
+    """Lesions for a module with a connectome. A lesion is an experiment on a trained network: no mask is saved.
 
     Attributes:
-        edge_mask, neuron_mask: [E] and [N], 1 intact and 0 silenced; None while nothing is silenced.
+        edge_mask, neuron_mask: buffers [E] and [N], 1 intact and 0 silenced; None while nothing is silenced.
     """
 
     connectome: Connectome
@@ -26,10 +26,6 @@ class Lesioned(nn.Module):
     def edge_index(self) -> Tensor:
         """[2, E]: the edges of the connectome."""
         raise NotImplementedError
-
-    def _without_lesions(self) -> None:
-        self.register_buffer("edge_mask", None, persistent=False)
-        self.register_buffer("neuron_mask", None, persistent=False)
 
     def lesion(self, *, neurons: Iterable[str] = (), edges: Iterable[int] = ()) -> None:
         """Silence neurons and edges until :meth:`heal`; repeated lesions add up, the learned weights do not change.

@@ -130,7 +130,8 @@ class ConnectomeConv(MessagePassing, Lesioned):
         self.bias_per = bias
         self.bias = nn.Parameter(torch.empty(biases, out_channels)) if bias else None
         self.norm = nn.GroupNorm(1, out_channels) if norm else None
-        self._without_lesions()
+        self.register_buffer("edge_mask", None, persistent=False)
+        self.register_buffer("neuron_mask", None, persistent=False)
         is_gap = torch.from_numpy(connectome.kinds == GAP)
         self.register_buffer(
             "_diffusive", is_gap.float() if gap == "diffusive" and is_gap.any() else None, persistent=False

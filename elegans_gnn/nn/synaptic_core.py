@@ -56,7 +56,7 @@ class StepNeurons(nn.Module):
             nn.init.constant_(parameter, self.initial[name] or 0.0)
 
 
-class SynapticCore(Lesioned):
+class SynapticCore(Lesioned, nn.Module):
     r"""Residual steps along the synapses: every neuron holds maps, every synapse is a convolution.
 
     .. math::
@@ -154,7 +154,8 @@ class SynapticCore(Lesioned):
         self.neurons = nn.ModuleList(StepNeurons(size, channels, step_size, leak) for _ in range(sets))
         wires = self._wires(self.parts_of_step(0)[0].pairs)
         self.adjacency = SparseAdjacency(wires, size * (channels if self.mixed else 1))
-        self._without_lesions()
+        self.register_buffer("edge_mask", None, persistent=False)
+        self.register_buffer("neuron_mask", None, persistent=False)
         if synapses != "trained":
             self.synapses.requires_grad_(False)
         self.heal()
