@@ -104,6 +104,7 @@ class SynapticCore(Lesioned, nn.Module):
 
     input_index: Tensor
     output_index: Tensor
+    _edges: Tensor
 
     def __init__(
         self,
@@ -143,14 +144,15 @@ class SynapticCore(Lesioned, nn.Module):
         check_reach(connectome, sources, targets, steps + late_steps)
         self.register_buffer("input_index", torch.from_numpy(sources), persistent=False)
         self.register_buffer("output_index", torch.from_numpy(targets), persistent=False)
+        self.register_buffer("_edges", torch.tensor(self.connectome.edge_index), persistent=False)
         self.channels, self.steps, self.late_steps, self.shared_steps = channels, steps, late_steps, shared_steps
         self.mixed = channel_filters == "mixed" and channels > 1
         self.activation, self.drop_path, self.fate = activation, drop_path, synapses
         sets = 1 + max(self._set_of_step(step) for step in range(steps + late_steps))
         options: dict[str, Any] = {"filters": filters, "kernel_size": kernel_size, "signs": signs}
-        options["channel_filters"] = "own" if channel_filters == "mixed" and channels == 1 else channel_filters
+        options["channel_filters"] = "shared" if channels == 1 else channel_filters
         self.synapses = nn.ModuleList(SynapticFilters(self.connectome, channels, **options) for _ in range(sets))
-        size = connectome.num_neurons
+        self.num_neurons = size = connectome.num_neurons
         self.neurons = nn.ModuleList(StepNeurons(size, channels, step_size, leak) for _ in range(sets))
         wires = self._wires(self.parts_of_step(0)[0].pairs)
         self.adjacency = SparseAdjacency(wires, size * (channels if self.mixed else 1))
@@ -201,7 +203,7 @@ class SynapticCore(Lesioned, nn.Module):
     @property
     def edge_index(self) -> Tensor:
         """[2, E]: the edges, in the order that lesions and :meth:`edge_weight` use."""
-        return torch.from_numpy(np.asarray(self.connectome.edge_index)).to(self.input_index.device)
+        return self._edges
 
     def heal(self) -> None:
         """Undo all lesions; silent synapses stay silent."""
@@ -209,9 +211,10 @@ class SynapticCore(Lesioned, nn.Module):
         if self.fate == "silent":
             self.lesion(edges=range(self.connectome.num_edges))
 
-    def edge_weight(self, step: int = 0) -> Float[Tensor, "edge *channel_and_tap"]:
-        """The filters of one step in edge order: tied, signed and lesioned, without the step sizes."""
-        return self.parts_of_step(step)[0].of_edges(self._edge_mask())
+    def edge_weight(self) -> Float[Tensor, "edge set *channel_and_tap"]:
+        """The filters in edge order, of all sets of steps: tied, signed and lesioned, without the step sizes."""
+        mask = self._edge_mask()
+        return torch.stack([cast(SynapticFilters, part).of_edges(mask) for part in self.synapses], 1)
 
     def _edge_mask(self) -> Tensor | None:
         mask = self.edge_mask
@@ -242,14 +245,13 @@ class SynapticCore(Lesioned, nn.Module):
             raise invalid("signal", expected, list(signal.shape), "see core.input_index for the order")
         if self.neuron_mask is not None:
             signal = signal * self.neuron_mask[self.input_index].to(signal.dtype).view(-1, 1, 1, 1)
-        size = self.connectome.num_neurons
-        empty = signal.new_zeros(signal.shape[0], size, *signal.shape[2:])
+        empty = signal.new_zeros(signal.shape[0], self.num_neurons, *signal.shape[2:])
         state = empty.index_copy(1, self.input_index, signal)
         mask = self._edge_mask()
         for step in range(self.steps + self.late_steps):
             if step == self.steps:
                 state = F.avg_pool2d(state.flatten(1, 2), 2, ceil_mode=True, count_include_pad=False)
-                state = state.unflatten(1, (size, self.channels))
+                state = state.unflatten(1, (self.num_neurons, self.channels))
             state = self._step(state, step, mask)
         return state
 
@@ -259,7 +261,7 @@ class SynapticCore(Lesioned, nn.Module):
         leak: Tensor | None = neurons.leak
         step_size = neurons.step_size.index_select(0, filters.pairs[1])
         weight = weight * step_size.reshape(-1, *[1] * (weight.dim() - 1))
-        shape, maps = state.shape, (self.connectome.num_neurons, self.channels)
+        shape, maps = state.shape, (self.num_neurons, self.channels)
         if self.mixed:
             weight, maps = weight.flatten(0, 2), (maps[0] * self.channels, 1)
             state = state.reshape(shape[0], *maps, *shape[3:])
