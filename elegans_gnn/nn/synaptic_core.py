@@ -19,7 +19,7 @@ from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.nn._edge_weights import check_connectome
 from elegans_gnn.nn._lesions import Lesioned
 from elegans_gnn.nn.core import check_reach
-from elegans_gnn.nn.synaptic_filters import SynapticFilters
+from elegans_gnn.nn.synaptic_filters import CHANNEL_FILTERS, SynapticFilters
 from elegans_gnn.ops.synaptic.step import ACTIVATIONS
 from elegans_gnn.sparse import SparseAdjacency
 
@@ -131,6 +131,7 @@ class SynapticCore(Lesioned, nn.Module):
         check_connectome(connectome)
         for argument, value, known in (
             ("shared_steps", shared_steps, SHARED),
+            ("channel_filters", channel_filters, CHANNEL_FILTERS),
             ("gap", gap, GAPS),
             ("activation", activation, tuple(ACTIVATIONS)),
             ("synapses", synapses, SYNAPSES),

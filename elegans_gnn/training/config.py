@@ -89,9 +89,9 @@ class TrainingConfig:
             options = checked_options(self.task, self.model, options)
             taken = known_options(self.task, self.model)
             usual = {name: value for name, value in usual.items() if name in taken}
-            for name in idle:
-                if chosen[name] != known[name].default:
-                    raise no_effect(name, chosen[name], idle[name])
+        for name in idle:
+            if chosen[name] != known[name].default:
+                raise no_effect(name, chosen[name], idle[name])
         self.model.options.update({**usual, **options})
 
     def _idle(self, chosen: Mapping[str, Any]) -> dict[str, str]:

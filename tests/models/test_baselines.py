@@ -182,7 +182,7 @@ def test_the_wiring_seed_and_kind_decide_the_network():
         ("classifier", "logistic", {"widht": 1}, "argument must be one of num_classes, .*got 'widht'"),
         ("classifier", "elegans", {"stepz": 1}, "argument must be one of .*got 'stepz'; did you mean 'steps'"),
         ("classifier", "elegans", {"core": "none", "steps": 1}, "argument must be one of .*got 'steps'"),
-        ("classifier", "lenet", {}, "model must be one of elegans, vit, resnet, randomly-wired, logistic"),
+        ("classifier", "lenet", {}, "model must be one of elegans, elegansnet, vit, resnet, randomly-wired, logistic"),
         ("segmentation", "vit", {}, "task must be one of autoencoder, classifier"),
     ],
 )
