@@ -241,13 +241,13 @@ def _number(text: str) -> float:
 def _options_of_all_models(task: str) -> dict[str, list[tuple[Option, list[str]]]]:
     """Every option that a model of the task or one of its cores takes: each of its meanings, with what takes it."""
     from elegans_gnn.models import CORES, MODELS, core_options
-    from elegans_gnn.training.model_options import known_options, uses_connectome
+    from elegans_gnn.training.model_options import class_of, known_options
 
     choices = [Model(model=name) for name in MODELS[task]]
     choices += [Model(backbone="backbone")] if task == "classifier" else []
     found: dict[str, list[tuple[Option, list[str]]]] = {}
     for choice in choices:
-        for core in CORES if uses_connectome(task, choice) else ("",):
+        for core in CORES if "core" in class_of(task, choice).options() else ("",):
             of_core = core_options(core) if core else ()
             for name, option in known_options(task, choice, Core(core) if core else Core()).items():
                 taker = core if option.name in of_core else choice.backbone or choice.model

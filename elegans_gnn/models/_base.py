@@ -6,6 +6,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -17,6 +18,7 @@ from elegans_gnn._shapes import Float, Int
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import Range, invalid
 from elegans_gnn.models.pretrained import MODEL_CLASSES, from_pretrained, save_pretrained
+from elegans_gnn.nn import EdgeWeights, SynapticFilters
 
 Model = TypeVar("Model", bound="ImageModel")
 
@@ -186,13 +188,17 @@ class ImageModel(Configurable, nn.Module):
     def parameters_by_part(self) -> dict[str, int]:
         """Number of parameters of each part."""
         return {
-            part: sum(value.numel() for name in names for value in _parameters(getattr(self, name)))
+            part: sum(value.numel() for name in names for value in _parameters(attrgetter(name)(self)))
             for part, names in self.PARTS.items()
         }
 
     def matrix_parts(self) -> list[nn.Module]:
         """The modules whose matrices an optimiser for matrices may take."""
         return [getattr(self, name) for name in self.MATRICES]
+
+    def synapse_parts(self) -> list[nn.Module]:
+        """The modules whose parameters belong to synapses; optimisers may give them a rate of their own."""
+        return [part for part in self.modules() if isinstance(part, EdgeWeights | SynapticFilters)]
 
     @classmethod
     def arguments_when_loaded(cls, arguments: dict[str, Any]) -> dict[str, Any]:

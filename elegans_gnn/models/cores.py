@@ -53,7 +53,7 @@ class MessagePassingCore(Core, RecurrentCore, name="message-passing"):
     """
 
     forwards_to = (ConnectomeConv,)
-    fixed = ("kernel_size",)
+    fixed = ("kernel_size", "filters")
     ranges = EdgeWeights.ranges
 
     def __init__(self, connectome: Connectome, features: int, **options: Any) -> None:

@@ -85,7 +85,7 @@ class RecurrentCore(nn.Module):
         RecurrentCore.ranges["leak"].check("leak", leak)
         sources = select_neurons(connectome, inputs, "inputs")
         targets = select_neurons(connectome, outputs, "outputs")
-        _check_reach(connectome, sources, targets, steps)
+        check_reach(connectome, sources, targets, steps)
         self.connectome, self.steps, self.leak_init, self.calibrate = connectome, steps, leak, calibrate
         self.register_buffer("input_index", torch.from_numpy(sources), persistent=False)
         self.register_buffer("output_index", torch.from_numpy(targets), persistent=False)
@@ -215,7 +215,7 @@ def _warn_renamed(old: str) -> None:
     warnings.warn(f"{old} is now called leak; the next release removes the old name", DeprecationWarning, stacklevel=3)
 
 
-def _check_reach(connectome: Connectome, sources: NDArray[np.int64], targets: NDArray[np.int64], steps: int) -> None:
+def check_reach(connectome: Connectome, sources: NDArray[np.int64], targets: NDArray[np.int64], steps: int) -> None:
     hops = hops_from(connectome, sources)[targets]
     missed = (hops < 0) | (hops > steps)
     if not missed.any():

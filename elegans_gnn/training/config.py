@@ -14,7 +14,6 @@ from elegans_gnn.datasets import DATA, data_set_of
 from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.training.model_options import (
     checked_options,
-    chooser,
     idle_settings,
     known_options,
     no_effect,
@@ -81,8 +80,9 @@ class TrainingConfig:
                 check_value(name, settings[name], item)
         chosen = {name: item.default for name, item in known.items()}
         chosen |= {name: value for name, value in {**recipe, **settings}.items() if name in known}
+        idle = self._idle(chosen)
         for name in recipe.keys() - settings.keys():
-            if name in known and without_effect(known[name], chosen):
+            if name in known and (name in idle or without_effect(known[name], chosen)):
                 chosen[name] = known[name].default
         for group in GROUPS:
             mine = {item.name: chosen[item.name] for item in fields(group) if item.name in chosen}
@@ -93,11 +93,18 @@ class TrainingConfig:
         # The options of a recipe are meant for our own model; a test holds them to its class.
         if options or self.model.model != "elegans" or self.model.backbone:
             of_model, of_core = checked_options(self.task, self.model, self.core, options, usual)
-            for name in idle_settings(self.task, self.model):
-                if chosen[name] != known[name].default:
-                    raise no_effect(name, chosen[name], chooser(self.model))
+        for name in idle:
+            if chosen[name] != known[name].default:
+                raise no_effect(name, chosen[name], idle[name])
         object.__setattr__(self, "model", replace(self.model, options=of_model))
         object.__setattr__(self, "core", replace(self.core, options=of_core))
+
+    def _idle(self, chosen: Mapping[str, Any]) -> dict[str, str]:
+        """The settings that have no effect on the chosen model, see :func:`idle_settings`."""
+        model = Model(**{item.name: chosen[item.name] for item in fields(Model) if item.name in chosen})
+        core = Core(chosen["core"])
+        # Ours needs no look at its class, which would import torch.
+        return {} if (model, core) == (Model(), Core()) else idle_settings(self.task, model, core)
 
     def _check_together(self, chosen: Mapping[str, Any]) -> None:
         for name, item in declared(self.task).items():
@@ -207,8 +214,8 @@ class TrainingConfig:
     @classmethod
     def _recipe(cls, name: str, chosen: Mapping[str, Any]) -> Mapping[str, Any]:
         data = chosen.get("data", "")
-        family = DATA[data_set_of(data)].family if isinstance(data, str) else ""
-        known = cls.recipes.get(family, cls.recipes[""])
+        keys = (data, DATA[data_set_of(data)].family, "") if isinstance(data, str) else ("",)
+        known = next(cls.recipes[key] for key in keys if key in cls.recipes)
         if name not in known:
             raise unknown_name("preset", name, known)
         return known[name]

@@ -5,6 +5,7 @@ They come from the classes themselves (:func:`elegans_gnn.models.options_of`), s
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # An option that has the name of a setting gets this in front: --core-steps, since --steps is the optimiser's.
 CORE = "core_"
+# Other cores than message passing train no synapses.
+SYNAPSE_RATE = "synapse_learning_rate"
 
 
 def class_of(task: str, chosen: Model) -> type[ImageModel]:
@@ -35,7 +38,7 @@ def class_of(task: str, chosen: Model) -> type[ImageModel]:
 
 def uses_connectome(task: str, chosen: Model) -> bool:
     """Whether the chosen model is built on a connectome."""
-    return "core" in class_of(task, chosen).options()
+    return chosen.backbone != "" or "connectome" in inspect.signature(class_of(task, chosen)).parameters
 
 
 def known_options(task: str, chosen: Model, core: Core) -> dict[str, Option]:
@@ -77,7 +80,7 @@ def _not_taken(task: str, chosen: Model, core: Core, name: str, value: Any, know
     option = option_name(name, task)
     if any(option in build.python_only for build in CORES.values()):
         return invalid(name, "omitted here", repr(value), "pass it to the class in Python")
-    if uses_connectome(task, chosen) and any(option in core_options(name_of_core) for name_of_core in CORES):
+    if "core" in class_of(task, chosen).options() and any(option in core_options(other) for other in CORES):
         return no_effect(name, value, f"core={core.core}")
     if models_with_option(task, option):
         return no_effect(name, value, chooser(chosen))
@@ -113,11 +116,17 @@ def _checked_list(name: str, value: Any, option: Option) -> tuple[Any, ...]:
         raise invalid(name, "a list of numbers", repr(value), "such as 0.5,0.5,0.5") from None
 
 
-def idle_settings(task: str, chosen: Model) -> tuple[str, ...]:
-    """The settings that have no effect on the chosen model."""
-    if chosen.backbone:
-        return ("model",)
-    return () if uses_connectome(task, chosen) else ("connectome", "graph", "graph_seed", "core")
+def idle_settings(task: str, chosen: Model, core: Core) -> dict[str, str]:
+    """The settings that have no effect on the chosen model, each with the setting that makes it idle, as name=value."""
+    build = class_of(task, chosen)
+    found = {"model": chooser(chosen)} if chosen.backbone else {}
+    if not uses_connectome(task, chosen):
+        found |= dict.fromkeys(("connectome", "graph", "graph_seed", SYNAPSE_RATE), chooser(chosen))
+    if "core" not in build.options():
+        found["core"] = chooser(chosen)
+    elif core.core != Core().core:
+        found[SYNAPSE_RATE] = f"core={core.core}"
+    return found
 
 
 def chooser(chosen: Model) -> str:

@@ -166,6 +166,8 @@ def groups_of(model: Any, settings: Optim) -> list[dict[str, Any]]:
         lr=settings.learning_rate,
         muon_lr=settings.muon_learning_rate,
         weight_decay=settings.weight_decay,
+        synapse_parts=model.synapse_parts(),
+        synapse_lr=settings.synapse_learning_rate,
     )
 
 

@@ -120,6 +120,9 @@ class Optim:
     muon_learning_rate: float = setting(
         0.05, "peak rate of Muon: dense and convolution matrices; 0 leaves them to AdamW", least=0
     )
+    synapse_learning_rate: float = setting(
+        0.0, "peak rate of AdamW for the weights and filters of synapses; 0: learning_rate", least=0
+    )
     weight_decay: float = setting(0.02, "decay of all matrices", least=0)
     label_smoothing: float = setting(
         0.0, "share of the target that is spread over all classes", least=0, below=1, task=CLASSIFIER_ONLY

@@ -16,6 +16,7 @@ from elegans_gnn.datasets import ImageSource
 from elegans_gnn.errors import InvalidArgumentError
 from elegans_gnn.models import build_model
 from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, TrainingConfig, parameter_groups
+from elegans_gnn.training.module import groups_of
 from elegans_gnn.training.prepare import build, graph_of, needs_graph, shape_of
 
 SHAPE = {"in_channels": 1, "image_size": 28, "num_classes": 10}
@@ -42,7 +43,7 @@ def test_the_headline_is_the_published_recipe() -> None:
 
 
 @pytest.mark.parametrize("config_type", [AutoencoderConfig, ClassifierConfig])
-@pytest.mark.parametrize("data", ["mnist5k", "digits", "cifar10", "a/folder"])
+@pytest.mark.parametrize("data", ["mnist5k", "digits", "cifar10", "fashion-mnist", "a/folder"])
 def test_every_data_set_has_every_preset(config_type: type[TrainingConfig], data: str) -> None:
     smoke, demo, headline = (config_type.preset(name, data=data) for name in ("smoke", "demo", "headline"))
     assert {config.data.data for config in (smoke, demo, headline)} == {data}
@@ -144,6 +145,15 @@ def test_the_core_is_one_setting(core: str) -> None:
         ({"leak": "much"}, "leak must be of type float, got 'much'; use leak=0.5"),
         ({"leak": None}, "leak must be of type float, got None; use leak=0.5"),
         ({"calibrate": 1}, "calibrate must be of type bool, got 1; use calibrate=True"),
+        ({"model": "elegansnet", "core": "frozen"}, "core has no effect with model=elegansnet, got 'frozen'; omit it"),
+        ({"model": "elegansnet", "unit": "role"}, "unit has no effect with model=elegansnet, got 'role'; omit it"),
+        ({"late_steps": 2}, "late_steps has no effect with model=elegans, got 2; omit it"),
+        ({"model": "vit", "synapse_learning_rate": 0.1}, "synapse_learning_rate has no effect with model=vit, got 0.1"),
+        ({"core": "dense", "synapse_learning_rate": 0.1}, "synapse_learning_rate has no effect with core=dense"),
+        (
+            {"backbone": "resnet18", "core": "frozen", "synapse_learning_rate": 0.1},
+            "synapse_learning_rate has no effect with core=frozen, got 0.1; omit it",
+        ),
     ],
 )
 def test_settings_that_the_model_or_core_does_not_take_are_refused_by_name(
@@ -183,6 +193,44 @@ def test_without_muon_adamw_takes_every_matrix() -> None:
         groups = parameter_groups(model, matrix_parts=model.matrix_parts(), lr=1.0, muon_lr=rate, weight_decay=0.1)
         assert any(group["muon"] for group in groups) == bool(rate)
         assert sum(value.numel() for group in groups for value in group["params"]) == parameters(model)
+
+
+@pytest.mark.parametrize(("model", "modules"), [("elegans", 1), ("elegansnet", 8)])
+def test_synapses_may_have_a_rate_of_their_own(model: str, modules: int) -> None:
+    config = ClassifierConfig(model=model)
+    built: Any = build(config, graph_of(config), SHAPE)
+    synapses = {id(value) for part in built.synapse_parts() for value in part.parameters()}
+    assert len(synapses) == modules
+    usual = groups_of(built, config.optim)
+    assert {group["lr"] for group in usual if not group["muon"]} == {config.optim.learning_rate}
+    groups = groups_of(built, config.changed(synapse_learning_rate=0.03).optim)
+    for group in groups:
+        ours = {id(value) for value in group["params"]} & synapses
+        assert group["lr"] == 0.03 if ours else group["lr"] != 0.03
+        assert len(ours) in (0, len(group["params"]))
+        assert group["weight_decay"] == (config.optim.weight_decay if group["params"][0].dim() > 1 else 0)
+    assert sum(value.numel() for group in groups for value in group["params"]) == parameters(built)
+    assert [len(group["params"]) for group in usual] != [len(group["params"]) for group in groups]
+
+
+def test_the_recipe_for_clothes_has_its_own_model_until_another_one_is_chosen() -> None:
+    config = ClassifierConfig.preset("demo", data="fashion-mnist")
+    assert config.model.model == "elegansnet"
+    assert config.optim.synapse_learning_rate > 0
+    worm: Any = build(ClassifierConfig.preset("smoke", data="fashion-mnist", channels=2), graph_of(config), SHAPE)
+    assert (type(worm).__name__, worm.core.channels, worm.core.late_steps) == ("ElegansNet", 2, 2)
+    vit = ClassifierConfig.preset("smoke", data="fashion-mnist", model="vit")
+    assert (vit.optim.synapse_learning_rate, vit.optim.batch_size) == (0, 32)
+    build(vit, None, SHAPE)
+    ours = ClassifierConfig.preset("demo", data="fashion-mnist", model="elegans", leak=0.3)
+    assert ours.model.options == {"leak": 0.3}
+    backbone = ClassifierConfig.preset("demo", data="fashion-mnist", backbone="resnet18")
+    assert (backbone.model.model, backbone.model.backbone) == ("elegans", "resnet18")
+    frozen = ClassifierConfig.preset("demo", data="fashion-mnist", model="elegans", core="frozen")
+    assert frozen.optim.synapse_learning_rate == 0
+    with pytest.raises(InvalidArgumentError, match="core has no effect with model=elegansnet, got 'frozen'"):
+        ClassifierConfig.preset("demo", data="fashion-mnist", core="frozen")
+    assert AutoencoderConfig.preset("demo", data="fashion-mnist") == AutoencoderConfig(data="fashion-mnist")
 
 
 def test_labels_beyond_the_classes_are_refused(digits: ImageSource) -> None:

@@ -61,7 +61,9 @@ def _step_backward_fake(
 
 
 # A step counts as its convolution: norm and activation are counted nowhere.
-def _step_backward_flops(grad_y: tuple[int, ...], x: tuple[int, ...], weight: tuple[int, ...], *rest: Any, **__: Any) -> int:
+def _step_backward_flops(
+    grad_y: tuple[int, ...], x: tuple[int, ...], weight: tuple[int, ...], *rest: Any, **__: Any
+) -> int:
     need_x, need_weight, need_affine, _need_leak = rest[-4:]
     return (bool(need_x or need_affine) + bool(need_weight)) * _forward_flops(x, weight)
 

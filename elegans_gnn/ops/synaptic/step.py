@@ -122,7 +122,14 @@ class _Step(torch.autograd.Function):
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
         need_x, need_weight, need_scale, need_shift, need_leak = needs = ctx.needs_input_grad[:5]
         found = step_backward(
-            grad_y, *ctx.saved_tensors, ctx.activation, ctx.eps, need_x, need_weight, need_scale or need_shift, need_leak
+            grad_y,
+            *ctx.saved_tensors,
+            ctx.activation,
+            ctx.eps,
+            need_x,
+            need_weight,
+            need_scale or need_shift,
+            need_leak,
         )
         return *[grad if need else None for grad, need in zip(found, needs, strict=True)], *[None] * 8
 
