@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.errors import invalid
+from elegans_gnn.errors import Range
 from elegans_gnn.models._base import Classifier, keeps_arguments
 from elegans_gnn.models._blocks import check_images
 from elegans_gnn.nn import SynapticCore
@@ -47,6 +47,11 @@ class ElegansNet(Classifier, name="elegansnet", place=0.5):
     }
     MATRICES = ("stem", "head")
     forwards_to = (SynapticCore,)
+    ranges: ClassVar = {
+        **Classifier.ranges,
+        "channels": SynapticCore.ranges["channels"],
+        "dropout": Range(least=0, below=1, remedy="use 0 for none"),
+    }
     connectome: Connectome
 
     @keeps_arguments
@@ -62,10 +67,7 @@ class ElegansNet(Classifier, name="elegansnet", place=0.5):
         **options: Any,
     ) -> None:
         super().__init__()
-        self.set_classes(num_classes)
-        self.set_images(in_channels, image_size)
-        if not 0 <= dropout < 1:
-            raise invalid("dropout", "in [0, 1)", dropout, "use dropout=0 for none")
+        self.num_classes, self.in_channels, self.image_size = num_classes, in_channels, image_size
         self.core = SynapticCore(connectome, channels, **options)
         self.stem = nn.Conv2d(in_channels, self.core.num_inputs * channels, _STEM, stride=2, padding=_STEM // 2)
         # Maps of about unit mean square, as the steps add.

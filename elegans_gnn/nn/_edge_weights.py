@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.errors import Range, invalid, unknown_name
 
 INITS = ("fan-in", "counts", "weights")
 GAP = "gap"
@@ -94,8 +93,8 @@ class EdgeWeights(nn.Module):
             |w_e| = gain * count_e / sqrt(sum of squared counts into the target), with random signs; ``"weights"`` sets
             w_e = gain * connectome.weights[e], whatever the fan-in and `reduce`. The fan-in of filters counts their
             taps; "weights" become their middle taps.
-        signs: None, ``"transmitter"`` (see :func:`transmitter_signs`), or [E] values in {-1, 0, +1}; 0 leaves the sign
-            free.
+        signs: None (every sign is learned) or ``"transmitter"`` (see :func:`transmitter_signs`); in Python also one of
+            -1, 0 and +1 for each edge [E], where 0 means a learned sign.
         gain: root mean square that a target receives from sources of unit variance.
         reduce: ``"sum"`` or ``"mean"``, the aggregation that will use the weights. For the mean, the initial weights
             are larger by the in-degree, by which it divides.
@@ -109,6 +108,7 @@ class EdgeWeights(nn.Module):
             weights that contradict the signs. Loading the weights of another graph raises a RuntimeError.
     """
 
+    ranges: ClassVar = {"gain": Range(above=0, remedy="use 1.0 to keep the variance of the state")}
     edge_to_param: Tensor
     sign: Tensor | None
     wiring: Tensor
@@ -130,8 +130,7 @@ class EdgeWeights(nn.Module):
         check_kernel_size(kernel_size)
         if init not in INITS:
             raise unknown_name("init", init, INITS)
-        if gain <= 0 or not math.isfinite(gain):
-            raise invalid("gain", "positive", gain, "use 1.0 to keep the variance of the state")
+        EdgeWeights.ranges["gain"].check("gain", gain)
         self.init = init
         self.gain = gain
         self.window = () if kernel_size is None else (kernel_size, kernel_size)

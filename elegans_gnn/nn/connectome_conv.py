@@ -63,7 +63,7 @@ class ConnectomeConv(MessagePassing, Lesioned):
         activation: None, ``"celu"``, ``"elu"``, ``"gelu"``, ``"hardshrink"``, ``"hardsigmoid"``, ``"hardswish"``,
             ``"hardtanh"``, ``"leaky_relu"``, ``"logsigmoid"``, ``"mish"``, ``"relu"``, ``"relu6"``, ``"rrelu"``,
             ``"selu"``, ``"sigmoid"``, ``"silu"``, ``"softplus"``, ``"softshrink"``, ``"softsign"``, ``"tanh"``,
-            ``"tanhshrink"``, or any elementwise callable.
+            ``"tanhshrink"``; in Python also any elementwise callable.
         bias: ``"neuron"`` (b_v per neuron and channel), ``"unit"`` (per unit and channel), or None.
 
     Shapes:

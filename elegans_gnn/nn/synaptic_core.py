@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from torch.nn import functional as F
 from elegans_gnn import ops
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Neurons, select_neurons
-from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.errors import Range, invalid, unknown_name
 from elegans_gnn.nn._edge_weights import check_connectome
 from elegans_gnn.nn._lesions import Lesioned
 from elegans_gnn.nn.core import check_reach
@@ -85,8 +84,8 @@ class SynapticCore(Lesioned, nn.Module):
         outputs: the neurons that are read, given in the same way.
         gap: ``"parallel"`` (gap junctions have filters of their own, one for both directions) or ``"merged"`` (one
             filter per ordered pair of neurons, whatever links them).
-        signs: None, ``"transmitter"`` (all taps of a synapse have the sign of its transmitter), or [E] values in
-            -1, 0, +1; 0 leaves the sign free.
+        signs: None (every tap's sign is learned) or ``"transmitter"`` (all taps of a synapse have the sign of its
+            transmitter); in Python also one of -1, 0 and +1 for each edge [E], where 0 means a learned sign.
         leak: initial share of its state that a neuron keeps, in (0, 1], then learned; None: all of it, not learned.
         step_size: initial value of the learned step size of each neuron.
         activation: ``"relu"``, ``"gelu"`` or ``"silu"``.
@@ -102,6 +101,14 @@ class SynapticCore(Lesioned, nn.Module):
             reaches in all steps.
     """
 
+    ranges: ClassVar = {
+        "channels": Range(least=1, whole=True, remedy="use 1, one map per neuron"),
+        "steps": Range(least=0, whole=True, remedy="use 3"),
+        "late_steps": Range(least=0, whole=True, remedy="use 5"),
+        "leak": Range(above=0, most=1, remedy="use None, which keeps the whole state"),
+        "step_size": Range(above=0, remedy="use 1.0"),
+        "drop_path": Range(least=0, below=1, remedy="use 0 for none"),
+    }
     input_index: Tensor
     output_index: Tensor
     _edges: Tensor
@@ -138,7 +145,11 @@ class SynapticCore(Lesioned, nn.Module):
         ):
             if value not in known:
                 raise unknown_name(argument, str(value), map(str, known))
-        _check_ranges(channels, steps, late_steps, leak, step_size, drop_path)
+        numbers = {"channels": channels, "steps": steps, "late_steps": late_steps, "leak": leak}
+        for argument, value in {**numbers, "step_size": step_size, "drop_path": drop_path}.items():
+            SynapticCore.ranges[argument].check(argument, value)
+        if steps + late_steps < 1:
+            raise invalid("steps and late_steps", "at least 1 together", 0, "use steps=3 and late_steps=5")
         self.connectome = connectome.merged() if gap == "merged" else connectome
         sources = select_neurons(connectome, inputs, "inputs")
         targets = select_neurons(connectome, outputs, "outputs")
@@ -251,7 +262,7 @@ class SynapticCore(Lesioned, nn.Module):
         mask = self._edge_mask()
         for step in range(self.steps + self.late_steps):
             if step == self.steps:
-                state = F.avg_pool2d(state.flatten(1, 2), 2, ceil_mode=True, count_include_pad=False)
+                state = F.avg_pool2d(state.flatten(1, 2), 2, ceil_mode=True)
                 state = state.unflatten(1, (self.num_neurons, self.channels))
             state = self._step(state, step, mask)
         return state
@@ -280,21 +291,3 @@ class SynapticCore(Lesioned, nn.Module):
     def extra_repr(self) -> str:
         steps = f"steps={self.steps}+{self.late_steps}, shared_steps={self.shared_steps}"
         return f"{self.connectome.name!r}, inputs={self.num_inputs}, outputs={self.num_outputs}, {steps}"
-
-
-def _check_ranges(
-    channels: int, steps: int, late_steps: int, leak: float | None, step_size: float, drop_path: float
-) -> None:
-    if channels < 1:
-        raise invalid("channels", ">= 1", channels, "use channels=1, one map per neuron")
-    for argument, value in (("steps", steps), ("late_steps", late_steps)):
-        if not isinstance(value, int) or value < 0:
-            raise invalid(argument, "a whole number >= 0", value, "use steps=3 and late_steps=5")
-    if steps + late_steps < 1:
-        raise invalid("steps and late_steps", "at least 1 together", 0, "use steps=3 and late_steps=5")
-    if leak is not None and not 0 < leak <= 1:
-        raise invalid("leak", "in (0, 1], or None", leak, "use leak=None, which keeps the whole state")
-    if not (step_size > 0 and math.isfinite(step_size)):
-        raise invalid("step_size", "positive", step_size, "use 1.0")
-    if not 0 <= drop_path < 1:
-        raise invalid("drop_path", "in [0, 1)", drop_path, "use drop_path=0 for none")

@@ -1,7 +1,7 @@
 """The recipes behind `--preset`: what differs from the defaults, by data set or by family of data sets.
 
 Options in them (`encoder_width`, `width`, `core_steps`) are those of the recipe's model, `elegans` where it names none;
-other models leave out what they do not take, and a test holds each recipe to the model's class.
+other models ignore those that they do not take, and a test holds each recipe to the model's class.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-# Data set or family -> preset -> settings; "" stands for all without an entry of their own.
+# Data set or family -> preset -> settings; "" is for all without an entry of their own.
 Recipes: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 _TINY = {"steps": 6, "validate_every": 3, "warmup": 2, "batch_size": 32}
@@ -54,7 +54,8 @@ CLASSIFIER: Recipes = {
             "validate_every": 1000,
             "augment": "crop-flip",
             "shift": 2,
-            "cutout": 8,
+            "flip": "alternating",
+            "erase": 0.25,
         },
     },
     "digits": {

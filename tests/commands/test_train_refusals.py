@@ -80,7 +80,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     ),
     "unknown setting": (
         [AUTO, "--config", "unknown.yaml"],
-        "a setting in unknown.yaml must be one of .*, got 'step'; did you mean 'steps'.",
+        "unknown.yaml: setting 'step' is unknown; did you mean 'steps'. It must be one of data, .*",
     ),
     "wrong type in a file": ([AUTO, "--config", "words.yaml"], "steps must be of type int, got 'many'; use steps=1400"),
     "wrong type in a file and smoke": (

@@ -64,7 +64,7 @@ def test_options_are_in_the_order_of_the_signatures():
     assert names.index("calibrate") < names.index("unit") < names.index("bias")
     assert list(options_of(MODELS["autoencoder"]["mlp"], "tensor-network")) == ["code", "width", "depth"]
     assert list(options_of(BackboneClassifier, "none")) == [
-        "weights", "frozen", "resize", "mean", "std", "image_size", "channels", "core", "inputs",
+        "weights", "frozen", "resize", "mean", "std", "image_size", "head", "channels", "core", "inputs",
     ]  # fmt: skip
 
 
