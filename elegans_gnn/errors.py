@@ -125,6 +125,8 @@ class Range:
             return f"a multiple of {self.divisor}" + f", at least {self.least}" * (self.least > self.divisor)
         if self.below < math.inf:
             return f"{self.least} to {self.below - 1}" if self.whole else f"in [{self.least}, {self.below})"
+        if self.most < math.inf and self.above > -math.inf:
+            return f"in ({self.above}, {self.most}]"
         if self.most < math.inf:
             return f"{self.least} to {self.most}" if self.whole else f"in [{self.least}, {self.most}]"
         return "positive" if self.above == 0 else f">= {self.least}" if self.least > -math.inf else ""

@@ -146,8 +146,8 @@ class SynapticCore(Lesioned, nn.Module):
             if value not in known:
                 raise unknown_name(argument, str(value), map(str, known))
         numbers = {"channels": channels, "steps": steps, "late_steps": late_steps, "leak": leak}
-        for argument, value in {**numbers, "step_size": step_size, "drop_path": drop_path}.items():
-            SynapticCore.ranges[argument].check(argument, value)
+        for argument, number in {**numbers, "step_size": step_size, "drop_path": drop_path}.items():
+            SynapticCore.ranges[argument].check(argument, number)
         if steps + late_steps < 1:
             raise invalid("steps and late_steps", "at least 1 together", 0, "use steps=3 and late_steps=5")
         self.connectome = connectome.merged() if gap == "merged" else connectome
