@@ -84,8 +84,8 @@ class SynapticCore(Lesioned, nn.Module):
         outputs: the neurons that are read, given in the same way.
         gap: ``"parallel"`` (gap junctions have filters of their own, one for both directions) or ``"merged"`` (one
             filter per ordered pair of neurons, whatever links them).
-        signs: None, ``"transmitter"`` (all taps of a synapse have the sign of its transmitter), or [E] values in
-            -1, 0, +1; 0 leaves the sign free.
+        signs: None (every tap's sign is learned) or ``"transmitter"`` (all taps of a synapse have the sign of its
+            transmitter); in Python also one of -1, 0 and +1 for each edge [E], where 0 means a learned sign.
         leak: initial share of its state that a neuron keeps, in (0, 1], then learned; None: all of it, not learned.
         step_size: initial value of the learned step size of each neuron.
         activation: ``"relu"``, ``"gelu"`` or ``"silu"``.
@@ -145,8 +145,8 @@ class SynapticCore(Lesioned, nn.Module):
         ):
             if value not in known:
                 raise unknown_name(argument, str(value), map(str, known))
-        given = {"channels": channels, "steps": steps, "late_steps": late_steps, "leak": leak}
-        for argument, number in {**given, "step_size": step_size, "drop_path": drop_path}.items():
+        numbers = {"channels": channels, "steps": steps, "late_steps": late_steps, "leak": leak}
+        for argument, number in {**numbers, "step_size": step_size, "drop_path": drop_path}.items():
             SynapticCore.ranges[argument].check(argument, number)
         if steps + late_steps < 1:
             raise invalid("steps and late_steps", "at least 1 together", 0, "use steps=3 and late_steps=5")
@@ -262,7 +262,7 @@ class SynapticCore(Lesioned, nn.Module):
         mask = self._edge_mask()
         for step in range(self.steps + self.late_steps):
             if step == self.steps:
-                state = F.avg_pool2d(state.flatten(1, 2), 2, ceil_mode=True, count_include_pad=False)
+                state = F.avg_pool2d(state.flatten(1, 2), 2, ceil_mode=True)
                 state = state.unflatten(1, (self.num_neurons, self.channels))
             state = self._step(state, step, mask)
         return state

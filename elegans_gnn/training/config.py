@@ -101,8 +101,7 @@ class TrainingConfig:
 
     def _idle(self, chosen: Mapping[str, Any]) -> dict[str, str]:
         """The settings that have no effect on the chosen model, see :func:`idle_settings`."""
-        model = Model(**{item.name: chosen[item.name] for item in fields(Model) if item.name in chosen})
-        core = Core(chosen["core"])
+        model, core = Model(model=chosen["model"], backbone=chosen.get("backbone", "")), Core(core=chosen["core"])
         # Ours needs no look at its class, which would import torch.
         return {} if (model, core) == (Model(), Core()) else idle_settings(self.task, model, core)
 

@@ -54,7 +54,8 @@ CLASSIFIER: Recipes = {
             "validate_every": 1000,
             "augment": "crop-flip",
             "shift": 2,
-            "cutout": 8,
+            "flip": "alternating",
+            "erase": 0.25,
         },
     },
     "digits": {

@@ -127,7 +127,7 @@ def finish_classifier(fitted: FittedRun) -> ClassifierResult:
 
 def edge_weights_of(model: Any) -> torch.Tensor | None:
     """Weights [E] or filters [E, F] of the synapses in the order of the graph's edges, where the core has such."""
-    core: Any = getattr(model, "core", None)
+    core = getattr(model, "core", None)
     layer: Any = getattr(core, "conv", core)
     if not hasattr(layer, "edge_weight"):
         return None

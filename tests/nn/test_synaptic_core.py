@@ -186,7 +186,7 @@ def test_moves_between_types_and_compiles(chain, unchecked_shapes):
     ("options", "message"),
     [
         ({"channels": 0}, "channels must be >= 1, got 0"),
-        ({"steps": -1}, "steps must be a whole number >= 0, got -1"),
+        ({"steps": -1}, "steps must be >= 0, got -1; use 3"),
         ({"steps": 0, "late_steps": 0}, "steps and late_steps must be at least 1 together"),
         ({"steps": 1, "late_steps": 0}, "outputs must be reachable from the inputs in 1 steps"),
         ({"shared_steps": "both"}, "shared_steps must be one of None, size, all, got 'both'"),
@@ -198,7 +198,7 @@ def test_moves_between_types_and_compiles(chain, unchecked_shapes):
         ({"channel_filters": "each"}, "channel_filters must be one of shared, own, mixed, got 'each'"),
         ({"synapses": "cut"}, "synapses must be one of trained, frozen, silent, got 'cut'"),
         ({"activation": "relu6"}, "activation must be one of .*got 'relu6'"),
-        ({"leak": 0.0}, r"leak must be in \(0, 1\], or None, got 0.0"),
+        ({"leak": 0.0}, r"leak must be in \(0, 1\], got 0.0; use None, which keeps"),
         ({"step_size": 0.0}, "step_size must be positive, got 0.0"),
         ({"drop_path": 1.0}, r"drop_path must be in \[0, 1\), got 1.0"),
         ({"kernel_size": 2}, "kernel_size must be an odd integer"),

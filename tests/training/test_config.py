@@ -223,7 +223,7 @@ def test_the_recipe_for_clothes_has_its_own_model_until_another_one_is_chosen() 
     assert (vit.optim.synapse_learning_rate, vit.optim.batch_size) == (0, 32)
     build(vit, None, SHAPE)
     ours = ClassifierConfig.preset("demo", data="fashion-mnist", model="elegans", leak=0.3)
-    assert ours.model.options == {"leak": 0.3}
+    assert ours.core.options == {"leak": 0.3}
     backbone = ClassifierConfig.preset("demo", data="fashion-mnist", backbone="resnet18")
     assert (backbone.model.model, backbone.model.backbone) == ("elegans", "resnet18")
     frozen = ClassifierConfig.preset("demo", data="fashion-mnist", model="elegans", core="frozen")
