@@ -41,6 +41,8 @@ def model_name(model: Any) -> str:
     graph = getattr(model, "connectome", None)
     if graph is None:
         return type(model).__name__
+    if model.arguments.get("head", "worm") != "worm":
+        return f"{model.arguments['head']} head"
     core = model.arguments.get("core", "message-passing")
     return str(graph.name) if core == "message-passing" else f"{graph.name}, {core}"
 
