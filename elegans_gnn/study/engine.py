@@ -202,11 +202,17 @@ def _receive(process: Any, pipe: Connection) -> Outcome:
 def _work(pipe: Connection, score: Score, connectome: Connectome, seed: int, metric: str) -> None:
     # Ctrl-C reaches the whole group of processes; the driver decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A scheduler's SIGTERM does too. A handler instead of SIG_IGN, which programs that the score starts would inherit.
+    signal.signal(signal.SIGTERM, _left_to_the_driver)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     pipe.send(execute(score, connectome, seed, metric))
     pipe.close()
+
+
+def _left_to_the_driver(number: int, frame: Any) -> None:
+    """Do nothing: the driver ends its workers."""
 
 
 def _end_with(sentinel: int) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from elegans_gnn._text import json_text, read_json
-from elegans_gnn.errors import invalid
+from elegans_gnn.errors import FolderError, invalid
 
 HEARTBEAT_SECONDS = 10.0
 # A lock of another machine that has not been renewed for so long is abandoned.
@@ -26,8 +26,8 @@ _HELD: set[Path] = set()
 _CLAIMING = threading.Lock()
 
 
-class LedgerError(RuntimeError):
-    """A folder that cannot be written: what was to be written, why it failed, what to do."""
+class LedgerError(FolderError):
+    """A study's folder cannot be written; what has been recorded stays."""
 
 
 @dataclass(frozen=True)
