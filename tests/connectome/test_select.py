@@ -182,3 +182,13 @@ def test_neurons_are_meant_by_role_name_index_or_mask(neurons: Neurons, expected
 def test_neurons_that_cannot_be_meant_are_refused(neurons: Neurons, message: str) -> None:
     with pytest.raises(ValueError, match=f"inputs must be {message}"):
         select_neurons(chain(), neurons, "inputs")
+
+
+def test_a_reversed_graph_sends_what_it_received(worm: Connectome) -> None:
+    back = worm.reverse()
+    entries = zip(worm.pre, worm.post, worm.kinds, worm.counts, strict=True)
+    turned = sorted((v, u, kind, count) for u, v, kind, count in entries)
+    assert list(zip(back.pre, back.post, back.kinds, back.counts, strict=True)) == turned
+    assert back.reverse() == worm
+    assert back != worm
+    assert worm.select(kinds="gap").reverse() == worm.select(kinds="gap")
