@@ -15,7 +15,7 @@ from elegans_gnn import ops
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Neurons, select_neurons
 from elegans_gnn.errors import Range, invalid, unknown_name
-from elegans_gnn.nn._edge_weights import check_connectome
+from elegans_gnn.nn._edge_weights import check_connectome, wiring_hash
 from elegans_gnn.nn._lesions import Lesioned
 from elegans_gnn.nn.core import check_reach
 from elegans_gnn.nn.synaptic_filters import CHANNEL_FILTERS, SynapticFilters
@@ -153,6 +153,8 @@ class SynapticCore(Lesioned, nn.Module):
             SynapticCore.ranges[argument].check(argument, number)
         if steps + late_steps < 1:
             raise invalid("steps and late_steps", "at least 1 together", 0, "use steps=3 and late_steps=5")
+        # Weights belong to the graph that was given, whatever is made of it here.
+        wiring = wiring_hash(connectome)
         connectome = connectome.reverse() if backwards else connectome
         self.connectome, self.backwards = connectome.merged() if gap == "merged" else connectome, backwards
         sources = select_neurons(connectome, inputs, "inputs")
@@ -170,6 +172,8 @@ class SynapticCore(Lesioned, nn.Module):
         self.synapses = nn.ModuleList(SynapticFilters(self.connectome, channels, **options) for _ in range(sets))
         self.num_neurons = size = connectome.num_neurons
         self.neurons = nn.ModuleList(StepNeurons(size, channels, step_size, leak) for _ in range(sets))
+        for step in range(steps + late_steps):
+            self.parts_of_step(step)[0].weights.wiring.copy_(wiring)
         wires = self._wires(self.parts_of_step(0)[0].pairs)
         self.adjacency = SparseAdjacency(wires, size * (channels if self.mixed else 1))
         self.register_buffer("edge_mask", None, persistent=False)
