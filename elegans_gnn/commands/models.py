@@ -80,8 +80,8 @@ def _row(task: str, name: str, graph: Connectome, options: argparse.Namespace) -
     image = (1, model.in_channels, model.image_size, model.image_size)
     total, flops = parameters(model), count_flops(model, *image)
     inside = wired and {
-        "parameters": parameters(model.core) / total,
-        "flops": count_flops(model, *image, part="core") / flops,
+        "parameters": sum(parameters(getattr(model, part)) for part in model.WIRED) / total,
+        "flops": sum(count_flops(model, *image, part=part) for part in model.WIRED) / flops,
     }
     return {
         "task": task,

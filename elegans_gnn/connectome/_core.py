@@ -205,7 +205,8 @@ class Connectome(Columns):
         options: dict[str, Any] = {"weights": weights, "kind": kind, "like": like, "names": names, "name": name}
         return cls.from_edges(**_scipy.read_columns(counts, **options, **columns))
 
-    subset, select, merged, relabel = _select.subset, _select.select, _select.merged, _select.relabel
+    subset, select, merged = _select.subset, _select.select, _select.merged
+    reverse, relabel = _select.reverse, _select.relabel
     diff = _diff.diff
 
     def rename(self, name: str) -> Connectome:

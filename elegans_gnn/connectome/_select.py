@@ -176,6 +176,11 @@ def merged(graph: Graph) -> Graph:
     return replace(graph, **total | {"kinds": np.full(len(total["pre"]), MERGED)})
 
 
+def reverse(graph: Graph) -> Graph:
+    """Every entry turned round, from its target to its source; gap junctions, given in both directions, stay."""
+    return replace(graph, **in_order(entry_columns(graph) | {"pre": graph.post, "post": graph.pre}))
+
+
 def relabel(graph: Graph, order: ArrayLike) -> Graph:
     """The same graph with its neuron axis permuted: neuron i of the result is neuron ``order[i]`` of this one.
 

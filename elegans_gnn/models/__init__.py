@@ -15,6 +15,7 @@ from elegans_gnn.models.baselines import (
 from elegans_gnn.models.classifier import ElegansClassifier
 from elegans_gnn.models.cores import CORES, build_core, core_options
 from elegans_gnn.models.elegansnet import ElegansNet
+from elegans_gnn.models.elegansnet_autoencoder import ElegansNetAutoencoder
 from elegans_gnn.models.export import export_onnx, export_program
 from elegans_gnn.models.flops import count_flops, parameters
 from elegans_gnn.models.head import ElegansHead
@@ -34,6 +35,7 @@ __all__ = [
     "ElegansClassifier",
     "ElegansHead",
     "ElegansNet",
+    "ElegansNetAutoencoder",
     "ImageModel",
     "LogisticRegression",
     "MLPAutoencoder",

@@ -134,6 +134,7 @@ class ImageModel(Configurable, nn.Module):
         PARTS: name of a part -> names of the attributes it consists of.
         MATRICES: names of the attributes whose matrices are dense linear maps; synapses, neuron units and tables of
             positions are not among them.
+        WIRED: names of the attributes that hold synapses and neurons, of a model with a connectome.
 
     Attributes:
         arguments: the keywords the model was built with.
@@ -142,6 +143,7 @@ class ImageModel(Configurable, nn.Module):
 
     PARTS: ClassVar[dict[str, tuple[str, ...]]] = {}
     MATRICES: ClassVar[tuple[str, ...]] = ()
+    WIRED: ClassVar[tuple[str, ...]] = ("core",)
     task: ClassVar[str] = ""
     place: ClassVar[int | float] = math.inf
     fixed: ClassVar[tuple[str, ...]] = ("connectome", "num_classes", "in_channels", "image_size")

@@ -14,9 +14,15 @@ from elegans_gnn.models._base import Classifier, keeps_arguments
 from elegans_gnn.models._blocks import check_images
 from elegans_gnn.nn import SynapticCore
 
-_STEM = 5
+STEM = 5
 # Of pixels between 0 and 1, as in pictures of clothes and of digits.
 _MEAN_SQUARE = 0.2
+
+
+def start_stem(stem: nn.Conv2d, mean_square: float) -> None:
+    """Draw the first convolution so that its maps have about unit mean square, the size that steps have too."""
+    fan_in = stem.weight[0].numel()
+    nn.init.normal_(stem.weight, std=1 / math.sqrt(mean_square * fan_in))
 
 
 class ElegansNet(Classifier, name="elegansnet", place=0.5):
@@ -47,6 +53,7 @@ class ElegansNet(Classifier, name="elegansnet", place=0.5):
     }
     MATRICES = ("stem", "head")
     forwards_to = (SynapticCore,)
+    fixed = (*Classifier.fixed, "backwards")
     ranges: ClassVar = {
         **Classifier.ranges,
         "channels": SynapticCore.ranges["channels"],
@@ -69,9 +76,8 @@ class ElegansNet(Classifier, name="elegansnet", place=0.5):
         super().__init__()
         self.num_classes, self.in_channels, self.image_size = num_classes, in_channels, image_size
         self.core = SynapticCore(connectome, channels, **options)
-        self.stem = nn.Conv2d(in_channels, self.core.num_inputs * channels, _STEM, stride=2, padding=_STEM // 2)
-        # Maps of about unit mean square, as the steps add.
-        nn.init.normal_(self.stem.weight, std=1 / math.sqrt(_MEAN_SQUARE * in_channels * _STEM**2))
+        self.stem = nn.Conv2d(in_channels, self.core.num_inputs * channels, STEM, stride=2, padding=STEM // 2)
+        start_stem(self.stem, _MEAN_SQUARE)
         features = self.core.num_outputs * channels
         self.norm = nn.GroupNorm(1, features)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, num_classes))

@@ -15,7 +15,7 @@ from elegans_gnn import ops
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Neurons, select_neurons
 from elegans_gnn.errors import Range, invalid, unknown_name
-from elegans_gnn.nn._edge_weights import check_connectome
+from elegans_gnn.nn._edge_weights import check_connectome, wiring_hash
 from elegans_gnn.nn._lesions import Lesioned
 from elegans_gnn.nn.core import check_reach
 from elegans_gnn.nn.synaptic_filters import CHANNEL_FILTERS, SynapticFilters
@@ -92,6 +92,8 @@ class SynapticCore(Lesioned, nn.Module):
         drop_path: share of samples for which the last step is left out in training; earlier ones in proportion.
         synapses: ``"trained"``, ``"frozen"`` (weights and filters keep their random start) or ``"silent"`` (all are
             zero: no signal leaves the input neurons).
+        backwards: signals run from the targets of synapses to their sources, and maps are doubled where they would be
+            halved: the way of a decoder.
 
     Shapes:
         signal: [B, inputs, C, H, W]; output: [B, outputs, C, H', W'] with H' = H / 2 rounded up if late_steps > 0.
@@ -133,6 +135,7 @@ class SynapticCore(Lesioned, nn.Module):
         activation: str = "relu",
         drop_path: float = 0.0,
         synapses: str = "trained",
+        backwards: bool = False,
     ) -> None:
         super().__init__()
         check_connectome(connectome)
@@ -150,7 +153,10 @@ class SynapticCore(Lesioned, nn.Module):
             SynapticCore.ranges[argument].check(argument, number)
         if steps + late_steps < 1:
             raise invalid("steps and late_steps", "at least 1 together", 0, "use steps=3 and late_steps=5")
-        self.connectome = connectome.merged() if gap == "merged" else connectome
+        # Weights belong to the graph that was given, whatever is made of it here.
+        wiring = wiring_hash(connectome)
+        connectome = connectome.reverse() if backwards else connectome
+        self.connectome, self.backwards = connectome.merged() if gap == "merged" else connectome, backwards
         sources = select_neurons(connectome, inputs, "inputs")
         targets = select_neurons(connectome, outputs, "outputs")
         check_reach(connectome, sources, targets, steps + late_steps)
@@ -166,6 +172,8 @@ class SynapticCore(Lesioned, nn.Module):
         self.synapses = nn.ModuleList(SynapticFilters(self.connectome, channels, **options) for _ in range(sets))
         self.num_neurons = size = connectome.num_neurons
         self.neurons = nn.ModuleList(StepNeurons(size, channels, step_size, leak) for _ in range(sets))
+        for step in range(steps + late_steps):
+            self.parts_of_step(step)[0].weights.wiring.copy_(wiring)
         wires = self._wires(self.parts_of_step(0)[0].pairs)
         self.adjacency = SparseAdjacency(wires, size * (channels if self.mixed else 1))
         self.register_buffer("edge_mask", None, persistent=False)
@@ -258,14 +266,16 @@ class SynapticCore(Lesioned, nn.Module):
         if self.neuron_mask is not None:
             signal = signal * self.neuron_mask[self.input_index].to(signal.dtype).view(-1, 1, 1, 1)
         empty = signal.new_zeros(signal.shape[0], self.num_neurons, *signal.shape[2:])
-        state = empty.index_copy(1, self.input_index, signal)
+        state = empty.index_copy_(1, self.input_index, signal)
         mask = self._edge_mask()
         for step in range(self.steps + self.late_steps):
             if step == self.steps:
-                state = F.avg_pool2d(state.flatten(1, 2), 2, ceil_mode=True)
-                state = state.unflatten(1, (self.num_neurons, self.channels))
+                state = self._resized(state.flatten(1, 2)).unflatten(1, (self.num_neurons, self.channels))
             state = self._step(state, step, mask)
         return state
+
+    def _resized(self, maps: Tensor) -> Tensor:
+        return F.interpolate(maps, scale_factor=2.0) if self.backwards else F.avg_pool2d(maps, 2, ceil_mode=True)
 
     def _step(self, state: Tensor, step: int, mask: Tensor | None) -> Tensor:
         filters, neurons = self.parts_of_step(step)

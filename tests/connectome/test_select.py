@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elegans_gnn.connectome import Connectome, Neurons, select_neurons
+from elegans_gnn.connectome import Connectome, Neurons, load_connectome, select_neurons
 from tests.connectome.strategies import chain, connectomes
 
 EXAMPLES = settings(max_examples=60, deadline=None)
@@ -182,3 +182,14 @@ def test_neurons_are_meant_by_role_name_index_or_mask(neurons: Neurons, expected
 def test_neurons_that_cannot_be_meant_are_refused(neurons: Neurons, message: str) -> None:
     with pytest.raises(ValueError, match=f"inputs must be {message}"):
         select_neurons(chain(), neurons, "inputs")
+
+
+def test_a_reversed_graph_sends_what_it_received() -> None:
+    worm = load_connectome("varshney2011")
+    back = worm.reverse()
+    entries = zip(worm.pre, worm.post, worm.kinds, worm.counts, strict=True)
+    turned = sorted((v, u, kind, count) for u, v, kind, count in entries)
+    assert list(zip(back.pre, back.post, back.kinds, back.counts, strict=True)) == turned
+    assert back.reverse() == worm
+    assert back != worm
+    assert worm.select(kinds="gap").reverse() == worm.select(kinds="gap")

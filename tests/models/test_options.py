@@ -111,7 +111,7 @@ def test_models_with_an_option_are_named_as_settings():
     assert models_with_option("autoencoder", "encoder_width") == ["model=elegans"]
     cores = ["core=message-passing", "core=frozen", "core=silent"]
     assert models_with_option("classifier", "steps") == ["model=elegansnet", *cores]
-    assert models_with_option("autoencoder", "steps") == cores
+    assert models_with_option("autoencoder", "steps") == ["model=elegansnet", *cores]
     assert models_with_option("autoencoder", "readout") == ["core=tensor-network", "core=reservoir"]
     assert models_with_option("classifier", "stepz") == []
     with pytest.raises(ValueError, match="task must be one of autoencoder, classifier, got 'classify'; did you mean"):
@@ -122,7 +122,7 @@ def test_models_with_an_option_are_named_as_settings():
 
 def test_tables_list_ours_first_and_then_the_baselines_in_a_fixed_order():
     assert {task: list(models) for task, models in MODELS.items()} == {
-        "autoencoder": ["elegans", "mlp", "conv", "attention"],
+        "autoencoder": ["elegans", "elegansnet", "mlp", "conv", "attention"],
         "classifier": ["elegans", "elegansnet", "vit", "resnet", "randomly-wired", "logistic"],
     }
     assert list(CORES) == [
