@@ -225,7 +225,7 @@ class Design:
             f"- Random graphs: {', '.join(self.nulls) or 'none'}; {self.graphs_per_null} of each, "
             f"{self.seeds_per_null} seed(s) each" if self.nulls else "- Random graphs: none; the seed is the unit",
             f"- Controls: {', '.join(self.controls) or 'none'}",
-            *([f"- Figures of the same trials compared with the metric: {len(self.readings)}"] if self.readings else []),
+            *([f"- Further figures of the same trials: {len(self.readings)}"] if self.readings else []),
             *[f"- Tuned for {label}: `{name}`" for label, name in self.tuned.items()],
             f"- Seeds of each graph in question: {len(self.seeds)} ({', '.join(map(str, self.seeds))})",
             f"- Margin of equivalence: {self.margin:g}; alpha: {self.alpha:g}; "

@@ -108,7 +108,7 @@ class Results:
         rows = [*self.select(graph), *self.select(*cell)]
         missing = sum(row["status"] != "done" for row in rows)
         original = self.table(graph)[0]
-        opponents = self.table(*cell, name=other if kind == "reading" else None)
+        opponents = self.table(graph, name=other) if kind == "reading" else self.table(*cell)
         if missing:
             empty = Evidence(_NAN, (_NAN, _NAN), 1.0, None, 1.0, 1.0, _NAN, _NAN, _NAN, len(opponents), len(original))
             return empty, missing
