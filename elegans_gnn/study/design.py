@@ -126,6 +126,8 @@ class Design:
         """
         if not self.nulls:
             return _bisect(lambda size: self._found_pairs(size, spread, seed), spread.seeds)
+        if self.graphs_per_null < 2:  # no spread of a kind of graph to judge by
+            return float("inf")
         original, nulls = self.simulate(spread, _SIMULATED, seed)
         return _bisect(lambda size: self._found(original + size, nulls), max(spread.graphs, spread.seeds))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from elegans_gnn.study import open_study
-from elegans_gnn.study.specs import READY, Spec, named_spec
+from elegans_gnn.study.specs import FIELDS, READY, Spec, named_spec
 from elegans_gnn.study.studies import control_settings, graphs_of, run_spec
 from elegans_gnn.study.tuning import candidates
 
@@ -155,3 +156,14 @@ def test_substitutes_are_those_that_the_model_has() -> None:
     assert control_settings(spec) == {name: {"core": name} for name in ("frozen", "silent", "none", "dense")}
     with pytest.raises(ValueError, match="did you mean 'frozen'"):
         control_settings(spec.changed(controls=["frosen"]))
+
+
+def test_the_file_of_the_documentation_runs(tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "fair-comparison.md").read_text()
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    (tmp_path / "mine.yaml").write_text(example)
+    spec = named_spec(str(tmp_path / "mine.yaml"))
+    study = run(spec.smoke(), tmp_path / "out")
+    assert study.status == {"done": 10}
+    named = set(re.findall(r"`(\w+)`", text)) | set(re.findall(r"^(\w+):", example, flags=re.MULTILINE))
+    assert set(FIELDS) <= named
