@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#define ELEGANS_GNN_ABI 1
+#define ELEGANS_GNN_ABI 2
 
 #ifdef __cplusplus
 extern "C" {
@@ -36,7 +36,7 @@ typedef struct {
 int elegans_forward(const elegans_call *call);
 int elegans_backward(const elegans_call *call);
 
-/* The layout version of elegans_call, and the best instruction set of this processor. */
+/* The version of the layouts of all call blocks, and the best instruction set of this processor. */
 int elegans_abi(void);
 int elegans_best_isa(void);
 

@@ -21,20 +21,15 @@ template <class S> int run(const elegans_call &call, bool backward) {
     return backward ? schedule.backward() : schedule.forward();
 }
 
-int run_dtype(const elegans_call &call, bool backward) {
-    switch (call.dtype) {
-        case ELEGANS_F64: return run<double>(call, backward);
-        case ELEGANS_BF16: return run<bf16>(call, backward);
-        case ELEGANS_F16: return run<f16>(call, backward);
-        default: return run<float>(call, backward);
-    }
+int run_stored(const elegans_call &call, bool backward) {
+    return with_storage(call.dtype, [&](auto number) { return run<decltype(number)>(call, backward); });
 }
 
 }  // namespace
 
 namespace ELEGANS_NAMESPACE {
 
-int forward(const elegans_call &call) { return run_dtype(call, false); }
-int backward(const elegans_call &call) { return run_dtype(call, true); }
+int forward(const elegans_call &call) { return run_stored(call, false); }
+int backward(const elegans_call &call) { return run_stored(call, true); }
 
 }  // namespace ELEGANS_NAMESPACE

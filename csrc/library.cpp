@@ -18,23 +18,31 @@ int best_isa() {
     return ELEGANS_BASELINE;
 }
 
-int run(const elegans_call &call, bool backward) {
-    const int best = elegans_best_isa();
-    const int64_t isa = call.isa == ELEGANS_BEST ? best : call.isa;
-    if (isa > best) return 2;
+template <class Call> struct Kernel {
+    int (*baseline)(const Call &), (*avx2)(const Call &), (*avx512)(const Call &);
+
+    int operator()(const Call &call) const {
+        const int best = elegans_best_isa();
+        const int64_t isa = call.isa == ELEGANS_BEST ? best : call.isa;
+        if (isa > best) return 2;
+        return (isa == ELEGANS_AVX512 ? avx512 : isa == ELEGANS_AVX2 ? avx2 : baseline)(call);
+    }
+};
+
 #if defined(ELEGANS_X86)
-    if (isa == ELEGANS_AVX512) return backward ? elegans_avx512::backward(call) : elegans_avx512::forward(call);
-    if (isa == ELEGANS_AVX2) return backward ? elegans_avx2::backward(call) : elegans_avx2::forward(call);
+#define ELEGANS_KERNEL(Call, name) (Kernel<Call>{elegans_baseline::name, elegans_avx2::name, elegans_avx512::name})
+#else
+#define ELEGANS_KERNEL(Call, name) (Kernel<Call>{elegans_baseline::name, nullptr, nullptr})
 #endif
-    return backward ? elegans_baseline::backward(call) : elegans_baseline::forward(call);
-}
 
 }  // namespace
 
 extern "C" {
 
-int elegans_forward(const elegans_call *call) { return run(*call, false); }
-int elegans_backward(const elegans_call *call) { return run(*call, true); }
+int elegans_forward(const elegans_call *call) { return ELEGANS_KERNEL(elegans_call, forward)(*call); }
+int elegans_backward(const elegans_call *call) { return ELEGANS_KERNEL(elegans_call, backward)(*call); }
+int elegans_synaptic_forward(const synaptic_call *call) { return ELEGANS_KERNEL(synaptic_call, synaptic_forward)(*call); }
+int elegans_synaptic_backward(const synaptic_call *call) { return ELEGANS_KERNEL(synaptic_call, synaptic_backward)(*call); }
 int elegans_abi(void) { return ELEGANS_GNN_ABI; }
 int elegans_best_isa(void) {
     static const int isa = best_isa();

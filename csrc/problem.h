@@ -110,6 +110,16 @@ private:
     }
 };
 
+// Calls body with a number of the storage type that the code stands for.
+template <class Body> int with_storage(int64_t dtype, Body body) {
+    switch (dtype) {
+        case ELEGANS_F64: return body(double());
+        case ELEGANS_BF16: return body(bf16());
+        case ELEGANS_F16: return body(f16());
+        default: return body(float());
+    }
+}
+
 // Zero-size safe, 64-byte aligned working memory; every thread gets its own slice of one block.
 class Scratch {
 public:

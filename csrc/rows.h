@@ -245,11 +245,7 @@ private:
         const int threads = useful_threads(call.threads, chunks, work);
         Scratch shares(1, Arena::bytes<A>(graph.neurons)), scratch(threads, 2 * Arena::bytes<A>(most * width));
         if (!shares || !scratch) return 1;
-        if (call.reduce == ELEGANS_MEAN) {
-            A *values = reinterpret_cast<A *>(shares.slice(0));
-            fill_shares(problem.csr, values);
-            share = values;
-        }
+        share = shares_of(call.reduce, problem.csr, reinterpret_cast<A *>(shares.slice(0)));
 #pragma omp parallel num_threads(threads) if (threads > 1)
         {
             Arena arena(scratch.slice(thread_number()));

@@ -54,9 +54,16 @@ template <class Body> INLINE void specialise(int vectors, bool lane_weights, Bod
     }
 }
 
-template <class A> void fill_shares(const Csr &csr, A *share) {
-    for (int64_t v = 0; v < csr.neurons; v++)
-        share[v] = A(1) / static_cast<A>(larger(1, csr.pointers[v + 1] - csr.pointers[v]));
+inline bool adds(int64_t reduce) { return reduce != ELEGANS_MUL && reduce != ELEGANS_MAX; }
+
+// What each edge of a target counts in a scaled sum, filled into `share`; null for the other reduces.
+template <class A> const A *shares_of(int64_t reduce, const Csr &csr, A *share) {
+    if (reduce == ELEGANS_SUM || !adds(reduce)) return nullptr;
+    for (int64_t v = 0; v < csr.neurons; v++) {
+        const A degree = static_cast<A>(larger(1, csr.pointers[v + 1] - csr.pointers[v]));
+        share[v] = A(1) / degree;  // ELEGANS_MEAN
+    }
+    return share;
 }
 
 inline int64_t largest_degree(const Csr &csr) {
@@ -91,7 +98,7 @@ template <class S> struct StripSchedule {
         Scratch shares(1, Arena::bytes<A>(neurons));
         Scratch scratch(threads, 3 * Arena::bytes<A>(strip_size) + Arena::bytes<A>(weight_size));
         if (!shares || !scratch) return 1;
-        take_shares(shares);
+        share = shares_of(reduce, problem.csr, reinterpret_cast<A *>(shares.slice(0)));
 #pragma omp parallel num_threads(threads) if (threads > 1)
         {
             Arena arena(scratch.slice(thread_number()));
@@ -117,7 +124,7 @@ template <class S> struct StripSchedule {
     }
 
     int backward() {
-        const bool through_sources = reduce == ELEGANS_SUM || reduce == ELEGANS_MEAN;
+        const bool through_sources = adds(reduce);
         const Csr &order = through_sources ? problem.csc : problem.csr;
         const int64_t product_size = reduce == ELEGANS_MUL ? largest_degree(problem.csr) * cut.width() * L : 0;
         Scratch shares(1, Arena::bytes<A>(neurons));
@@ -125,7 +132,7 @@ template <class S> struct StripSchedule {
         Scratch scratch(threads,
                         4 * Arena::bytes<A>(strip_size) + 2 * Arena::bytes<A>(weight_size) + Arena::bytes<A>(product_size));
         if (!shares || !partial || !scratch) return 1;
-        take_shares(shares);
+        share = shares_of(reduce, problem.csr, reinterpret_cast<A *>(shares.slice(0)));
         A *partials = reinterpret_cast<A *>(partial.slice(0));
 #pragma omp parallel num_threads(threads) if (threads > 1)
         {
@@ -163,13 +170,6 @@ private:
         Number *winner;
         A *products, *weights;
     };
-
-    void take_shares(const Scratch &shares) {
-        if (reduce != ELEGANS_MEAN) return;
-        A *values = reinterpret_cast<A *>(shares.slice(0));
-        fill_shares(problem.csr, values);
-        share = values;
-    }
 
     void forward_sum(const Strip &strip, const Strip &next, const A *weights, const A *buffer, A *staged) const {
         const Ahead ahead(problem.x, next);

@@ -2,7 +2,7 @@
 #ifndef ELEGANS_SYNAPTIC_TILES_H
 #define ELEGANS_SYNAPTIC_TILES_H
 
-#include "synaptic_layout.h"
+#include "synaptic_maps.h"
 
 #define UNROLL_ALL _Pragma("GCC unroll 32")
 
@@ -18,7 +18,7 @@ template <class A> struct Taps {
 
 template <class A> using TileKernel = void (*)(const Taps<A> &taps, const A *from, int64_t first, int64_t last, A *out);
 
-// out[r, j] = the sum over the edges first .. last - 1. Each row of a source is loaded once per step and added to all the
+// out[r * stride + j] = the sum over the edges first .. last - 1. Each row of a source is loaded once per step and added to all the
 // rows of the result that it reaches, which stay in registers. Whole: the tile is as high as the map, so that the rows
 // above and below it are known to be zero.
 template <int R, int V, int KH, bool Whole, class A>
@@ -46,7 +46,8 @@ void convolve_tile(const Taps<A> &taps, const A *from, int64_t first, int64_t la
             }
         }
     }
-    UNROLL_ALL for (int r = 0; r < R; r++) UNROLL for (int j = 0; j < V; j++) store_register(out + (r * V + j) * L, acc[r][j]);
+    UNROLL_ALL for (int r = 0; r < R; r++)
+        UNROLL for (int j = 0; j < V; j++) store_register(out + r * stride + j * L, acc[r][j]);
 }
 
 template <int R, int V, int KH, bool Whole, class A> TileKernel<A> find_tile(int64_t rows) {
@@ -63,36 +64,44 @@ template <int V, class A> TileKernel<A> find_tile(int64_t rows, int64_t filter_r
     }
 }
 
-// How a block's maps are cut into tiles: whole maps of several vectors where they fit, else columns of one vector.
-template <class A> struct Tiling {
-    int64_t rows, vectors;
-    int64_t filter_rows;
+// A part of a map, `rows` x `vectors`, and the code that sums it.
+template <class A> struct Tile {
+    int64_t row, vector;
+    TileKernel<A> kernel;
+};
 
-    Tiling(const MapLayout<A> &layout, int64_t filter_rows) : filter_rows(filter_rows) {
+// How maps are cut into tiles: whole maps of several vectors where they fit, else columns of one vector.
+template <class A> struct Tiling {
+    int64_t height, rows, vectors, filter_rows;
+
+    Tiling(const MapLayout<A> &layout, int64_t filter_rows) : height(layout.height), filter_rows(filter_rows) {
         vectors = 1;
-        while (vectors < 4 && vectors < layout.vectors && 2 * vectors * layout.height <= kTileVectors) vectors *= 2;
+        while (vectors < 4 && vectors < layout.vectors && 2 * vectors * height <= kTileVectors) vectors *= 2;
         const int64_t most = kTileVectors / vectors;
-        rows = ceil_div(layout.height, ceil_div(layout.height, most));
+        rows = ceil_div(height, ceil_div(height, most));
     }
 
-    // Calls body(tile, kernel) for all tiles of `columns` vectors.
-    template <class Body> INLINE void each(int64_t height, int64_t columns, Body body) const {
+    // At most so many tiles cover a map of `columns` vectors.
+    int64_t most(int64_t columns) const { return columns * ceil_div(height, rows); }
+
+    // Writes the tiles of a map of `columns` vectors; returns their number.
+    int64_t cut(int64_t columns, Tile<A> *tiles) const {
+        int64_t count = 0;
         for (int64_t vector = 0; vector < columns;) {
             const int64_t wide = vector + vectors <= columns ? vectors : 1;
-            for (int64_t row = 0; row < height; row += rows) {
-                const Tile tile{row, smaller(rows, height - row), vector, wide};
-                body(tile, kernel(tile, tile.rows == height));
-            }
+            for (int64_t row = 0; row < height; row += rows)
+                tiles[count++] = {row, vector, kernel(smaller(rows, height - row), wide)};
             vector += wide;
         }
+        return count;
     }
 
 private:
-    TileKernel<A> kernel(const Tile &tile, bool whole) const {
-        switch (tile.vectors) {
-            case 1: return find_tile<1, A>(tile.rows, filter_rows, whole);
-            case 2: return find_tile<2, A>(tile.rows, filter_rows, whole);
-            default: return find_tile<4, A>(tile.rows, filter_rows, whole);
+    TileKernel<A> kernel(int64_t high, int64_t wide) const {
+        switch (wide) {
+            case 1: return find_tile<1, A>(high, filter_rows, high == height);
+            case 2: return find_tile<2, A>(high, filter_rows, high == height);
+            default: return find_tile<4, A>(high, filter_rows, high == height);
         }
     }
 };
@@ -147,7 +156,8 @@ struct Extent {
 
 // The gradient of one edge's weights in one block:
 //   sums[dx, dy] += sum over p of grad[p - (dx, 0)] * x[p + (0, dy)]
-// for D neighbouring columns of the filter. `next` leads to the gradient of the next edge, which is fetched meanwhile. x is read without a horizontal shift, so its lanes between images are zero.
+// for D neighbouring columns of the filter. `next` leads to the gradient of the next edge, which is fetched meanwhile. x is
+// read without a horizontal shift, so its lanes between images are zero.
 template <int KH, int D, class A>
 void correlate(const A *x, const A *grad, int64_t next, const Extent &extent, A *sums) {
     using Vec = typename Register<A>::vec;

@@ -24,6 +24,7 @@ _HOME = {
     "ElegansAutoencoder": "models",
     "ElegansClassifier": "models",
     "ElegansHead": "models",
+    "ElegansNet": "models",
     "attach_head": "models",
 }
 __getattr__, __dir__ = lazy_names(
@@ -38,6 +39,7 @@ __all__ = [
     "ElegansAutoencoder",
     "ElegansClassifier",
     "ElegansHead",
+    "ElegansNet",
     "RecurrentCore",
     "Reservoir",
     "SparseAdjacency",
@@ -53,6 +55,6 @@ __all__ = [
 if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome, list_connectomes, load_connectome
     from elegans_gnn.graphs import list_random_models, random_connectome
-    from elegans_gnn.models import ElegansAutoencoder, ElegansClassifier, ElegansHead, attach_head
+    from elegans_gnn.models import ElegansAutoencoder, ElegansClassifier, ElegansHead, ElegansNet, attach_head
     from elegans_gnn.nn import ConnectomeConv, RecurrentCore, Reservoir, TensorNetwork
     from elegans_gnn.sparse import SparseAdjacency

@@ -5,9 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import math
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 # Optional package -> the extra that installs it.
 EXTRA_OF_MODULE = {
@@ -34,6 +37,7 @@ EXTRA_OF_MODULE = {
 
 
 _LISTED = 40  # names in a message
+_MANY = 25  # names, from which on the nearest one is said before the list
 
 
 class InvalidArgumentError(ValueError):
@@ -80,14 +84,81 @@ def invalid(argument: str, expected: str, got: object, remedy: str) -> InvalidAr
     return InvalidArgumentError(f"{argument} must be {expected}, got {got}; {remedy}")
 
 
-def unknown_name(argument: str, got: str, known: Iterable[str]) -> InvalidArgumentError:
-    """Build the error for a name that is not in a list; it shows the list and the nearest name."""
+def unknown_name(argument: str, got: str, known: Iterable[str], also: str = "") -> InvalidArgumentError:
+    """Build the error for a name that is not in a list; it shows the list and the nearest name.
+
+    Args:
+        argument: which one.
+        got: the name.
+        known: the list.
+        also: what else the argument takes, in words.
+    """
     names = list(known)
     by_lower = {name.lower(): name for name in names}
     nearest = difflib.get_close_matches(str(got).lower(), by_lower, n=1, cutoff=0.4)
-    remedy = f"did you mean {by_lower[nearest[0]]!r}?" if nearest else "choose one of the list"
+    remedy = f"did you mean {by_lower[nearest[0]]!r}?" if nearest else "choose one of these"
     listed = ", ".join(names[:_LISTED]) + (f", ... ({len(names)} names)" if len(names) > _LISTED else "")
-    return invalid(argument, f"one of {listed}", repr(got), remedy)
+    listed += f" or {also}" * bool(also)
+    if nearest and len(names) > _MANY:
+        return InvalidArgumentError(f"{argument} {got!r} is unknown; {remedy} It must be one of {listed}")
+    return invalid(argument, listed if len(names) == 1 and also else f"one of {listed}", repr(got), remedy)
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that an argument takes.
+
+    Args:
+        least, above, most, below: value >= least, > above, <= most, < below.
+        whole: whether only whole numbers count.
+        divisor: of every value.
+        remedy: what to do about another value.
+    """
+
+    least: float = -math.inf
+    above: float = -math.inf
+    most: float = math.inf
+    below: float = math.inf
+    whole: bool = False
+    divisor: int = 1
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        """The range in words; empty if every number is in it."""
+        if self.divisor > 1:
+            return f"a multiple of {self.divisor}" + f", at least {self.least}" * (self.least > self.divisor)
+        if self.below < math.inf:
+            return f"{self.least} to {self.below - 1}" if self.whole else f"in [{self.least}, {self.below})"
+        if self.most < math.inf and self.above > -math.inf:
+            return f"in ({self.above}, {self.most}]"
+        if self.most < math.inf:
+            return f"{self.least} to {self.most}" if self.whole else f"in [{self.least}, {self.most}]"
+        return "positive" if self.above == 0 else f">= {self.least}" if self.least > -math.inf else ""
+
+    def check(self, argument: str, value: Any, remedy: str = "") -> None:
+        """Refuse a value out of range.
+
+        Args:
+            argument: its name in the message.
+            value: None means that it is not given.
+            remedy: what to do, where the range itself does not say.
+
+        Raises:
+            InvalidArgumentError: (a ValueError) another value, nan and infinity included.
+        """
+        if value is None:
+            return
+        number = isinstance(value, int if self.whole else int | float) and not isinstance(value, bool)
+        if number and self._holds(value):
+            return
+        expected = f"a whole number {self}" if self.whole and not number else str(self) or "a number"
+        if number and self.divisor > 1:
+            remedy = f"use {argument}={max(self.least, value // self.divisor * self.divisor)}"
+        raise invalid(argument, expected, value if number else repr(value), self.remedy or remedy)
+
+    def _holds(self, value: Any) -> bool:
+        inside = self.least <= value <= self.most and self.above < value < self.below
+        return bool(inside and math.isfinite(value) and (self.divisor == 1 or value % self.divisor == 0))
 
 
 def require(module: str) -> ModuleType:

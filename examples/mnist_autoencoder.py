@@ -55,7 +55,7 @@ def arguments() -> argparse.ArgumentParser:
     add(
         "--core-steps",
         type=int,
-        default=RECIPE.model.options["core_steps"],
+        default=RECIPE.core.options["core_steps"],
         help="largest number of synapses a signal crosses",
     )
     add("--code", type=int, default=RECIPE.model.options["code"], help="length of the code in floats")

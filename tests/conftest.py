@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import jaxtyping
 import pytest
@@ -22,8 +23,9 @@ def unchecked_shapes() -> Iterator[None]:
 
 
 @pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """No network, at once; the addresses that were asked for."""
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """No network, at once, and no data sets of the system's; the addresses that were asked for."""
+    monkeypatch.setattr("elegans_gnn.datasets._mnist.FASHION_FOLDER", tmp_path / "no" / "package")
     asked = []
 
     def refuse(request: urllib.request.Request, *_: object, **__: object) -> None:

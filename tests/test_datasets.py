@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torchvision.datasets import MNIST, FashionMNIST
+from torchvision.datasets import MNIST
 
 from elegans_gnn._paths import data_folder
 from elegans_gnn.datasets import ImageSource, ink, load_digits, load_images
 from elegans_gnn.errors import DataUnavailableError
-from tests.image_files import idx_bytes
+from tests.image_files import idx_bytes, write_mnist
 
 MNIST_NAMES = (
     "train-images-idx3-ubyte",
@@ -79,19 +79,6 @@ def test_ink_is_what_reaches_three_tenths() -> None:
     assert ink(pixels).dtype == torch.float32
 
 
-def write_mnist(folder: Path, train: int = 40, test: int = 10) -> dict[str, np.ndarray]:
-    """Random pictures in MNIST's four files; picture i of either kind has the label i % 10."""
-    folder.mkdir(parents=True, exist_ok=True)
-    generator = np.random.default_rng(0)
-    arrays = {}
-    for kind, count in (("train", train), ("t10k", test)):
-        arrays[f"{kind}-images-idx3-ubyte"] = generator.integers(0, 256, (count, 28, 28), dtype=np.uint8)
-        arrays[f"{kind}-labels-idx1-ubyte"] = np.arange(count, dtype=np.uint8) % 10
-    for name, array in arrays.items():
-        (folder / name).write_bytes(idx_bytes(array))
-    return arrays
-
-
 @pytest.mark.parametrize("below", [".", "raw", "MNIST/raw"])
 def test_full_mnist_from_a_folder(below: str, tmp_path: Path, offline: list[str]) -> None:
     arrays = write_mnist(tmp_path / below)
@@ -138,7 +125,7 @@ def test_a_folder_that_is_not_mnist_is_refused(kind: str, tmp_path: Path, offlin
     got = "no such folder" if kind in ("missing", "a file") else f"a folder without {LIST_OF_FILES}"
     assert str(caught.value) == (
         f"data must be mnist5k, mnist, or a folder with MNIST's files {LIST_OF_FILES}, got '{folder}' ({got}); "
-        "unpack the four .gz files of MNIST into that folder"
+        "put the four files there, plain or as .gz files"
     )
     assert offline == []
 
@@ -151,13 +138,18 @@ def test_half_of_the_files_are_not_enough_and_the_missing_ones_are_named(tmp_pat
         load_digits(str(tmp_path))
 
 
-def test_packed_files_are_not_taken_for_the_files(tmp_path: Path) -> None:
-    write_mnist(tmp_path)
-    for name in MNIST_NAMES:
-        (tmp_path / f"{name}.gz").write_bytes(gzip.compress((tmp_path / name).read_bytes()))
-        (tmp_path / name).unlink()
-    with pytest.raises(ValueError, match=r"unpack the four \.gz files"):
-        load_digits(str(tmp_path))
+def test_packed_files_are_read_like_plain_ones(tmp_path: Path) -> None:
+    write_mnist(tmp_path / "plain")
+    write_mnist(tmp_path / "packed", packed=True)
+    plain, packed = load_digits(str(tmp_path / "plain")), load_digits(str(tmp_path / "packed"))
+    for part in ("train", "validation", "test"):
+        for column, same in zip(getattr(plain, part)(), getattr(packed, part)(), strict=True):
+            assert torch.equal(column, same)
+    # Some files packed, some not: each is found.
+    name = MNIST_NAMES[1]
+    (tmp_path / "plain" / name).rename(tmp_path / "packed" / name)
+    (tmp_path / "packed" / f"{name}.gz").unlink()
+    assert torch.equal(load_digits(str(tmp_path / "packed")).train().labels, packed.train().labels)
 
 
 WRONG_FILES = {
@@ -177,7 +169,7 @@ def test_files_with_the_right_names_and_wrong_contents_are_refused(case: str, tm
     number, content, message = WRONG_FILES[case]
     write_mnist(tmp_path)
     (tmp_path / MNIST_NAMES[number]).write_bytes(content)
-    with pytest.raises(ValueError, match=f"^data must be MNIST with .*{message}.*; unpack"):
+    with pytest.raises(ValueError, match=f"^data must be MNIST with .*{message}.*; copy"):
         load_digits(str(tmp_path))
 
 
@@ -190,47 +182,30 @@ def test_labels_beyond_the_classes_are_refused_before_training(number: int, tmp_
         load_digits(str(tmp_path))
 
 
-def packed_beside(folder: Path, monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
+def packed_beside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The .gz files too; torchvision expects their MD5 sums instead of the real files'."""
     resources = []
     for name in MNIST_NAMES:
         packed = gzip.compress((folder / name).read_bytes())
         (folder / f"{name}.gz").write_bytes(packed)
         resources.append((f"{name}.gz", hashlib.md5(packed).hexdigest()))
-    monkeypatch.setattr(kind, "resources", resources)
+    monkeypatch.setattr(MNIST, "resources", resources)
 
 
-@pytest.mark.parametrize(("data", "kind"), [("mnist", MNIST), ("fashion-mnist", FashionMNIST)])
-def test_packed_files_beside_are_checked(
-    data: str, kind: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / kind.__name__ / "raw"
+def test_packed_files_beside_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "MNIST" / "raw"
     write_mnist(folder)
-    packed_beside(folder, monkeypatch, kind)
-    assert len(load_images(data, tmp_path).test().labels) == 10
+    packed_beside(folder, monkeypatch)
+    assert len(load_images("mnist", tmp_path).test().labels) == 10
     pictures = (folder / MNIST_NAMES[2]).read_bytes()
     (folder / MNIST_NAMES[2]).write_bytes(pictures[:-1] + bytes([pictures[-1] ^ 1]))
     with pytest.raises(ValueError, match=rf"in its .gz files, got .*{MNIST_NAMES[2]}, which differs from t10k"):
-        load_images(data, tmp_path)
+        load_images("mnist", tmp_path)
+    (folder / MNIST_NAMES[2]).unlink()
+    assert len(load_images("mnist", tmp_path).test().labels) == 10
     (folder / f"{MNIST_NAMES[3]}.gz").write_bytes(gzip.compress(b"something else"))
-    (folder / MNIST_NAMES[2]).write_bytes(pictures)
     with pytest.raises(ValueError, match=rf"published MD5 sums, got .*{MNIST_NAMES[3]}\.gz, which has a different one"):
-        load_images(data, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("number", "start"),
-    [
-        (1, [5, 0, 4, 1, 9, 2, 1, 3, 1, 4, 3, 5, 3, 6, 1, 7, 2, 8, 6, 9]),
-        (3, [7, 2, 1, 0, 4, 1, 4, 9, 5, 9, 0, 6, 9, 0, 1, 5, 9, 7, 3, 4]),
-    ],
-)
-def test_mnist_is_not_taken_for_fashion_mnist(number: int, start: list[int], tmp_path: Path) -> None:
-    folder = tmp_path / "FashionMNIST" / "raw"
-    arrays = write_mnist(folder, test=40)
-    (folder / MNIST_NAMES[number]).write_bytes(idx_bytes(np.concatenate([start, arrays[MNIST_NAMES[number]][20:]])))
-    with pytest.raises(ValueError, match=rf"Fashion-MNIST, got .*{MNIST_NAMES[number]}, which is MNIST's; unpack"):
-        load_images("fashion-mnist", tmp_path)
+        load_images("mnist", tmp_path)
 
 
 def test_mnist_neither_on_disk_nor_downloadable(tmp_path: Path, offline: list[str]) -> None:
@@ -238,8 +213,8 @@ def test_mnist_neither_on_disk_nor_downloadable(tmp_path: Path, offline: list[st
     with pytest.raises(DataUnavailableError) as caught:
         load_digits("mnist", tmp_path)
     assert str(caught.value) == (
-        f"MNIST is not in {tmp_path} and could not be downloaded; put its files {LIST_OF_FILES} into "
-        f"{tmp_path / 'MNIST' / 'raw'}, or train on the digits that need no download with data='mnist5k'"
+        f"MNIST is not in {tmp_path} and could not be downloaded; put its files {LIST_OF_FILES} (or their .gz files) "
+        f"into {tmp_path / 'MNIST' / 'raw'}, or train on the digits that need no download with data='mnist5k'"
     )
     assert offline
     assert all(MNIST_NAMES[0] in address for address in offline)

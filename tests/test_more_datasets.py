@@ -1,4 +1,4 @@
-"""The five folds of small digits, Fashion-MNIST in its own file format, and pictures from files."""
+"""The five folds of small digits, and pictures from files."""
 
 from __future__ import annotations
 
@@ -11,15 +11,10 @@ import torch
 from PIL import Image
 
 from elegans_gnn.datasets import (
-    load_digits,
-    load_fashion_mnist,
-    load_images,
     load_small_digits,
     read_images,
     write_images,
 )
-from elegans_gnn.errors import DataUnavailableError
-from tests.image_files import idx_bytes
 
 
 def keys(pixels: torch.Tensor) -> list[bytes]:
@@ -68,39 +63,6 @@ def test_parts_of_a_fold_share_no_image_and_stay_the_same() -> None:
 def test_there_are_five_folds(fold: int) -> None:
     with pytest.raises(ValueError, match=f"fold must be 0 to 4, got {fold}"):
         load_small_digits(fold)
-
-
-def test_fashion_mnist_from_disk(tmp_path: Path, offline: list[str]) -> None:
-    folder = tmp_path / "FashionMNIST" / "raw"
-    folder.mkdir(parents=True)
-    generator = np.random.default_rng(0)
-    for kind, count in (("train", 40), ("t10k", 10)):
-        pictures = generator.integers(0, 256, (count, 28, 28), dtype=np.uint8)
-        (folder / f"{kind}-images-idx3-ubyte").write_bytes(idx_bytes(pictures))
-        (folder / f"{kind}-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(count) % 10))
-    source = load_images("fashion-mnist", tmp_path)
-    assert (source.name, source.classes[0], source.classes[9]) == ("fashion-mnist", "T-shirt", "ankle boot")
-    assert [len(part().labels) for part in (source.train, source.validation, source.test)] == [36, 4, 10]
-    assert source.test().labels.tolist() == list(range(10))
-    assert torch.equal((source.test().pixels[:, 0] * 255).round().to(torch.uint8), torch.from_numpy(pictures))
-    assert offline == []
-    # MNIST's files have the same names: one data set is not taken for the other.
-    with pytest.raises(DataUnavailableError, match="MNIST is not in .*put its files"):
-        load_digits("mnist", tmp_path)
-    (folder / "t10k-labels-idx1-ubyte").write_bytes(b"half")
-    with pytest.raises(ValueError, match="t10k-labels-idx1-ubyte an idx file of labels, got another format or a part"):
-        load_fashion_mnist(tmp_path)
-
-
-def test_fashion_mnist_offline_says_which_files_go_where(tmp_path: Path, offline: list[str]) -> None:
-    with pytest.raises(DataUnavailableError) as caught:
-        load_fashion_mnist(tmp_path)
-    assert str(caught.value) == (
-        f"Fashion-MNIST is not in {tmp_path} and could not be downloaded; put its files train-images-idx3-ubyte, "
-        "train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte into "
-        f"{tmp_path / 'FashionMNIST' / 'raw'}"
-    )
-    assert offline
 
 
 def test_pictures_come_back_as_they_were_written(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from elegans_gnn.models import CORES, MODELS
 from elegans_gnn.ops.codes import REDUCES
 from elegans_gnn.study.specs import READY
 from elegans_gnn.training.model_options import known_options
-from elegans_gnn.training.settings import Model
+from elegans_gnn.training.settings import Core, Model
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -83,7 +83,7 @@ def test_the_help_of_a_task_offers_every_name_and_option(
         assert missing([row.name for row in DATA.values() if row.family == data.family], shown["data"]) == []
     for name, build in MODELS[task].items():
         for core in CORES if "core" in build.options() else ("message-passing",):
-            taken = known_options(task, Model(model=name, core=core))
+            taken = known_options(task, Model(name), Core(core))
             assert {option.replace("_", "-") for option in taken} <= shown.keys()
 
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from elegans_gnn._text import read_yaml
 from elegans_gnn.commands._table import one_line_error
 from elegans_gnn.datasets import DATA
-from elegans_gnn.errors import invalid, require, unknown_name
+from elegans_gnn.errors import Range, invalid, require, unknown_name
 from elegans_gnn.training.config import CONFIGS, TrainingConfig
 from elegans_gnn.training.old_formats import OLD_NAMES, is_whole, settings_of, task_of
-from elegans_gnn.training.settings import GROUPS, Model, declared, range_of, type_of
+from elegans_gnn.training.settings import GROUPS, Core, Model, declared, type_of
 
 if TYPE_CHECKING:
     from elegans_gnn.models import Option
@@ -139,14 +139,16 @@ class SettingsParser:
             for item in fields(group):
                 if item.name in self.settings:
                     listed = f": {', '.join(names[item.name])}" if item.name in names else ""
-                    limits = f", {range_of(item)}" if range_of(item) else ""
-                    about = f"{item.metadata['help']}{listed}{limits} (default: {usual[item.name]})"
+                    about = f"{item.metadata['help']}{listed}"
+                    about += _in_brackets(about, item.metadata["range"], usual[item.name])
                     _add(titled, item.name, type_of(item.name), about)
         titled = self.parser.add_argument_group(
             "options of the model and its core", "in brackets: the models and cores that take it"
         )
         for name, meanings in self.options.items():
-            texts = (f"{o.help} [{', '.join(takers)}] (default: {_shown(o.default)})" for o, takers in meanings)
+            texts = (
+                f"{_help(o)} [{', '.join(takers)}]{_in_brackets(o.help, o.range, o.default)}" for o, takers in meanings
+            )
             _add(titled, name, _type_of_option(meanings[0][0]), "; ".join(texts))
 
     def parse(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
@@ -170,9 +172,9 @@ class SettingsParser:
         known = (*declared(self.task.config.task), *self.options)
         for name in plain:
             if name not in (*known, *OLD_NAMES):
-                raise unknown_name(f"a setting in {path}", str(name), known)
+                raise unknown_name(f"{path}: setting", str(name), known)
         self.task.check_data(plain, f" in {path}")
-        return {name: _from_file(name, value) for name, value in plain.items()}
+        return plain
 
     def _add_run_options(self) -> None:
         add = self.parser.add_argument
@@ -239,18 +241,19 @@ def _number(text: str) -> float:
 def _options_of_all_models(task: str) -> dict[str, list[tuple[Option, list[str]]]]:
     """Every option that a model of the task or one of its cores takes: each of its meanings, with what takes it."""
     from elegans_gnn.models import CORES, MODELS, core_options
-    from elegans_gnn.training.model_options import known_options, uses_connectome
+    from elegans_gnn.training.model_options import class_of, known_options
 
     choices = [Model(model=name) for name in MODELS[task]]
     choices += [Model(backbone="backbone")] if task == "classifier" else []
     found: dict[str, list[tuple[Option, list[str]]]] = {}
     for choice in choices:
-        for core in CORES if uses_connectome(task, choice) else ("",):
+        for core in CORES if "core" in class_of(task, choice).options() else ("",):
             of_core = core_options(core) if core else ()
-            for name, option in known_options(task, replace(choice, core=core or choice.core)).items():
+            for name, option in known_options(task, choice, Core(core) if core else Core()).items():
                 taker = core if option.name in of_core else choice.backbone or choice.model
                 meanings = found.setdefault(name, [])
-                same = [takers for o, takers in meanings if (o.help, o.default) == (option.help, option.default)]
+                shown = (option.help, option.default, option.range)
+                same = [takers for o, takers in meanings if (o.help, o.default, o.range) == shown]
                 if not same:
                     meanings.append((option, [taker]))
                 elif taker not in same[0]:
@@ -270,15 +273,23 @@ def _type_of_option(option: Option) -> Any:
     return option.type
 
 
+def _help(option: Option) -> str:
+    """The help of an option, with the names it takes if the text does not have them."""
+    missing = any(f'"{name}"' not in option.help for name in option.choices)
+    return f"{option.help}; one of {', '.join(option.choices)}" if missing else option.help
+
+
+def _in_brackets(text: str, range: Range | None, default: Any) -> str:
+    """What a help text does not say: the range and the default, in brackets."""
+    limits = "" if range is None or str(range) in text else str(range)
+    usual = "" if default is None and "by default" in text.lower() else f"default: {_shown(default)}"
+    said = "; ".join(filter(None, (limits, usual)))
+    return f" ({said})" if said else ""
+
+
 def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
     if isinstance(value, tuple | list):
         return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
-
-
-def _from_file(name: str, value: Any) -> Any:
-    """A value as YAML gives it, as the setting's type wants it."""
-    kind = next((type_of(name) for config in CONFIGS.values() if name in declared(config.task)), None)
-    if kind is str and type(value) is int:
-        return str(value)  # precision: 32
-    return value
+    return "none" if value is None else str(value) or "none"

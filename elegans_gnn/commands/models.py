@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome
 
 _CLASSES = 10
-_HEADINGS = ("task", "model", "image", "parameters", "by part", "MFLOP/image")
+_HEADINGS = ("task", "model", "image", "parameters", "by part", "MFLOP/image", "in the core")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,8 +21,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "models",
         help="all models: parameters by part, operations per image",
         description="All models that can be trained here, ours and the baselines, with the sizes they have by default: "
-        "parameters by part, and floating point operations of one pass over one image (a multiplication and an "
-        "addition each).",
+        "parameters by part, floating point operations of one pass over one image (a multiplication and an addition "
+        "each), and which shares of both are in the core, on synapses and neurons.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--task", default=None, help="autoencoder or classifier; both if not given")
@@ -60,39 +60,48 @@ def run(options: argparse.Namespace) -> int:
         print_json(rows)
     else:
         print_table(
-            "models at their default sizes", _HEADINGS, map(_cells, rows), numbers=(3, 5), whole=(0, 1, 2, 3, 5)
+            "models at their default sizes", _HEADINGS, map(_cells, rows), numbers=(3, 5, 6), whole=(0, 1, 2, 3, 5, 6)
         )
     return 0
 
 
 def _row(task: str, name: str, graph: Connectome, options: argparse.Namespace) -> dict[str, Any]:
     """The sizes of one model."""
-    from elegans_gnn.models import build_model, count_flops, parameters, uses_connectome
+    from elegans_gnn.models import MODELS, build_model, count_flops, parameters, uses_connectome
 
     arguments: dict[str, Any] = {}
     if task == "classifier":
         sizes = {"image_size": options.image_size, "in_channels": options.in_channels}
         arguments = {"num_classes": _CLASSES, **sizes}
     wired = uses_connectome(task, name)
-    if wired:
+    if "core" in MODELS[task][name].options():
         arguments["core"] = options.core
-    model = build_model(task, name, connectome=graph if wired else None, **arguments)
+    model: Any = build_model(task, name, connectome=graph if wired else None, **arguments)
+    image = (1, model.in_channels, model.image_size, model.image_size)
+    total, flops = parameters(model), count_flops(model, *image)
+    inside = wired and {
+        "parameters": parameters(model.core) / total,
+        "flops": count_flops(model, *image, part="core") / flops,
+    }
     return {
         "task": task,
         "model": name,
         "connectome": graph.name if wired else None,
         "core": arguments.get("core"),
-        "image": [model.in_channels, model.image_size, model.image_size],
-        "parameters": parameters(model),
+        "image": list(image[1:]),
+        "parameters": total,
         "trainable": parameters(model, trainable=True),
         "parts": model.parameters_by_part(),
-        "flops": count_flops(model, 1, model.in_channels, model.image_size, model.image_size),
+        "flops": flops,
+        "in_core": inside or None,
     }
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
     """One line of the table."""
-    name = row["model"] if row["core"] is None else f"{row['model']} ({row['connectome']}, {row['core']})"
+    about = ", ".join(row[key] for key in ("connectome", "core") if row[key] is not None)
+    name = f"{row['model']} ({about})" if about else row["model"]
+    inside = row["in_core"] and f"{row['in_core']['parameters']:.0%}, {row['in_core']['flops']:.0%} of FLOP"
     parts = ", ".join(f"{part} {count:,}" for part, count in row["parts"].items())
     image = " x ".join(map(str, row["image"]))
-    return [row["task"], name, image, f"{row['parameters']:,}", parts, f"{row['flops'] / 1e6:,.2f}"]
+    return [row["task"], name, image, f"{row['parameters']:,}", parts, f"{row['flops'] / 1e6:,.2f}", inside or ""]

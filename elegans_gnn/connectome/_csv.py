@@ -92,6 +92,7 @@ def _read(
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
+            _check_separator(path, header)
             places = table_columns(header, known, attributes, required, partial(ConnectomeFormatError, path, line=1))
             columns: dict[str, list[str]] = {ours: [] for ours in places}
             shared: dict[str, str] = {}  # few different texts fill a long column
@@ -113,6 +114,13 @@ def _read(
         line = reader.line_num if reader is not None else 1
         raise ConnectomeFormatError(path, str(error), "save it as plain CSV", line=line) from error
     return columns
+
+
+def _check_separator(path: Path, header: list[str]) -> None:
+    for separator, called in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and separator in header[0]:
+            remedy = f"save it with commas, or pass pandas.read_csv(path, sep={separator!r}) to Connectome.from_pandas"
+            raise ConnectomeFormatError(path, f"the columns are separated by {called}", remedy, line=1)
 
 
 def _line_of(path: Path, row: int) -> int:

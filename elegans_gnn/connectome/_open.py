@@ -200,12 +200,12 @@ def load_connectome(
             option that has no effect on this name or path.
         ConnectomeFormatError: the file cannot be read.
     """
-    if not isinstance(name, str | os.PathLike):
+    if not isinstance(name, str | os.PathLike) or not os.fspath(name):
         raise invalid(argument, "a name or a path", repr(name)[:60], "such as 'varshney2011' or 'edges.csv'")
     table, path = dataset_table(), Path(name)
     if name not in table:
         if not (path.exists() or path.suffix or len(path.parts) > 1):
-            raise unknown_name(argument, str(name), table)
+            raise unknown_name(argument, str(name), table, f"the path of a file, such as {name}.csv")
         if layers:
             got, remedy = f"the file {path}", "add their entries to the file"
             raise invalid("layers", "used with a bundled connectome", got, remedy)

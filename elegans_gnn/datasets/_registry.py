@@ -67,7 +67,7 @@ _ROWS = (
         (1, 8), 10, "elegans_gnn.datasets._folds:load_small_digits", "digits", folds=5,
     ),
     DataSet(
-        "fashion-mnist", "Fashion-MNIST", f"ten kinds of clothing ({_PARTS})",
+        "fashion-mnist", "Fashion-MNIST", f"ten kinds of clothing ({_PARTS}), also from Debian's dataset-fashion-mnist",
         (1, 28), 10, "elegans_gnn.datasets._mnist:load_fashion_mnist", "mnist", downloads=True,
     ),
     DataSet(
@@ -89,7 +89,7 @@ def load_images(data: str, data_dir: str | os.PathLike[str] = "downloads", fold:
 
     Args:
         data: a name of :data:`DATA_SETS`, or a folder with files in MNIST's format.
-        data_dir: where torchvision keeps downloads.
+        data_dir: folder with the files, or where torchvision puts them after a download.
         fold: which fold is the test part, of a data set with folds; others ignore it.
 
     Raises:

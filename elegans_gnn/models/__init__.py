@@ -14,6 +14,7 @@ from elegans_gnn.models.baselines import (
 )
 from elegans_gnn.models.classifier import ElegansClassifier
 from elegans_gnn.models.cores import CORES, build_core, core_options
+from elegans_gnn.models.elegansnet import ElegansNet
 from elegans_gnn.models.export import export_onnx, export_program
 from elegans_gnn.models.flops import count_flops, parameters
 from elegans_gnn.models.head import ElegansHead
@@ -32,6 +33,7 @@ __all__ = [
     "ElegansAutoencoder",
     "ElegansClassifier",
     "ElegansHead",
+    "ElegansNet",
     "ImageModel",
     "LogisticRegression",
     "MLPAutoencoder",

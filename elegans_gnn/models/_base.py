@@ -6,6 +6,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -15,13 +16,15 @@ from torch.nn import functional as F
 
 from elegans_gnn._shapes import Float, Int
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.errors import invalid
+from elegans_gnn.errors import Range, invalid
 from elegans_gnn.models.pretrained import MODEL_CLASSES, from_pretrained, save_pretrained
+from elegans_gnn.nn import EdgeWeights, SynapticFilters
 
 Model = TypeVar("Model", bound="ImageModel")
 
 # Of the images that models take, in pixels.
 LEAST_SIZE = 8
+ONE_OR_MORE, ANY_NUMBER = Range(least=1, whole=True), Range(least=0, whole=True)
 # Task -> name -> class; classes enter it where they are defined.
 MODELS: dict[str, dict[str, type[ImageModel]]] = {}
 
@@ -53,12 +56,15 @@ class Configurable:
         fixed: keywords that are no options, because the class or its images decide them.
         python_only: options that no command line can give.
         choices: option -> the names it takes, where its entry in the docstring does not list them.
+        ranges: option -> the numbers it takes, where the class that takes the option does not state them. A model's
+            are checked before it is built (:func:`keeps_arguments`).
     """
 
     forwards_to: ClassVar[tuple[type, ...]] = ()
     fixed: ClassVar[tuple[str, ...]] = ()
     python_only: ClassVar[tuple[str, ...]] = ()
     choices: ClassVar[dict[str, tuple[str, ...]]] = {}
+    ranges: ClassVar[dict[str, Range]] = {}
 
     @classmethod
     def options(cls) -> dict[str, tuple[type, inspect.Parameter]]:
@@ -85,7 +91,7 @@ def _keywords(build: type) -> Iterator[tuple[type, inspect.Parameter]]:
 
 
 def keeps_arguments(init: Callable[..., None]) -> Callable[..., None]:
-    """Decorate an ``__init__`` so that the model stores the keywords it was built with, defaults included.
+    """Decorate an ``__init__`` so that the model checks the ranges of its keywords, and stores all, defaults included.
 
     They are what :func:`save_pretrained` writes; the connectome, which is no plain value, has its own attribute.
     """
@@ -95,6 +101,8 @@ def keeps_arguments(init: Callable[..., None]) -> Callable[..., None]:
     def init_and_keep(self: Any, *given: Any, **named: Any) -> None:
         bound = signature.bind(self, *given, **named)
         bound.apply_defaults()
+        for name, allowed in self.ranges.items():
+            allowed.check(name, bound.arguments.get(name), f"see the defaults of {type(self).__name__}")
         init(self, *given, **named)
         found: dict[str, Any] = {}
         for name, value in list(bound.arguments.items())[1:]:
@@ -137,6 +145,7 @@ class ImageModel(Configurable, nn.Module):
     task: ClassVar[str] = ""
     place: ClassVar[int | float] = math.inf
     fixed: ClassVar[tuple[str, ...]] = ("connectome", "num_classes", "in_channels", "image_size")
+    ranges: ClassVar[dict[str, Range]] = {"in_channels": ONE_OR_MORE, "image_size": Range(least=LEAST_SIZE, whole=True)}
 
     arguments: dict[str, Any]
     chosen: dict[str, Any]
@@ -176,22 +185,10 @@ class ImageModel(Configurable, nn.Module):
         models.clear()
         models.update(ordered)
 
-    def set_images(self, in_channels: int, image_size: int, **sizes: tuple[int, int]) -> None:
-        """Keep the shape of the images, after a check of it and of further sizes, given as argument=(value, least)."""
-        self.check_least(in_channels=(in_channels, 1), image_size=(image_size, LEAST_SIZE), **sizes)
-        self.in_channels, self.image_size = in_channels, image_size
-
-    @classmethod
-    def check_least(cls, **limits: tuple[int, int]) -> None:
-        """Refuse sizes below their least value, given as argument=(value, least)."""
-        for argument, (value, least) in limits.items():
-            if value < least:
-                raise invalid(argument, f">= {least}", value, f"see the defaults of {cls.__name__}")
-
     def parameters_by_part(self) -> dict[str, int]:
         """Number of parameters of each part."""
         return {
-            part: sum(value.numel() for name in names for value in _parameters(getattr(self, name)))
+            part: sum(value.numel() for name in names for value in _parameters(attrgetter(name)(self)))
             for part, names in self.PARTS.items()
         }
 
@@ -199,14 +196,18 @@ class ImageModel(Configurable, nn.Module):
         """The modules whose matrices an optimiser for matrices may take."""
         return [getattr(self, name) for name in self.MATRICES]
 
+    def synapse_parts(self) -> list[nn.Module]:
+        """The modules whose parameters belong to synapses; optimisers may give them a rate of their own."""
+        return [part for part in self.modules() if isinstance(part, EdgeWeights | SynapticFilters)]
+
     @classmethod
     def arguments_when_loaded(cls, arguments: dict[str, Any]) -> dict[str, Any]:
         """The keywords to build a saved model with, before its weights are loaded."""
         return dict(arguments)
 
-    def save_pretrained(self, folder: Path | str, *, overwrite: bool = False) -> Path:
+    def save_pretrained(self, folder: Path | str, *, overwrite: bool = False, half: bool = False) -> Path:
         """Write weights, arguments and graph into a folder, see :func:`elegans_gnn.models.save_pretrained`."""
-        return save_pretrained(self, folder, overwrite=overwrite)
+        return save_pretrained(self, folder, overwrite=overwrite, half=half)
 
     @classmethod
     def from_pretrained(cls: type[Model], folder: Path | str) -> Model:
@@ -230,12 +231,8 @@ class Autoencoder(ImageModel, task="autoencoder"):
         code: [B, code_length].
     """
 
+    ranges: ClassVar = {**ImageModel.ranges, "code": ONE_OR_MORE}
     code_length: int
-
-    def set_code(self, code: int, in_channels: int, image_size: int, **sizes: tuple[int, int]) -> None:
-        """Keep the length of the code and the shape of the images, after a check; see `set_images`."""
-        self.set_images(in_channels, image_size, code=(code, 1), **sizes)
-        self.code_length = code
 
     def encode(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch code"]:
         """Images to codes."""
@@ -268,13 +265,11 @@ class Classifier(ImageModel, task="classifier"):
         images: [B, in_channels, image_size, image_size] (image_size 0: any size); output: [B, num_classes].
     """
 
+    ranges: ClassVar = {
+        **ImageModel.ranges,
+        "num_classes": Range(least=2, whole=True, remedy="give one number per class of the labels"),
+    }
     num_classes: int
-
-    def set_classes(self, num_classes: int) -> None:
-        """Keep the number of classes, at least two."""
-        if num_classes < 2:
-            raise invalid("num_classes", ">= 2", num_classes, "give one number per class of the labels")
-        self.num_classes = num_classes
 
     def loss(
         self,

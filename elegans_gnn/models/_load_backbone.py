@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from elegans_gnn.errors import DataUnavailableError, invalid, require
+from elegans_gnn.models._backbone_weights import WEIGHT_ENDINGS, is_file_name, load_weights_file
 
 TIMM = "timm/"
 # torchvision warns unless init_weights is given for these.
@@ -31,7 +32,7 @@ def load_backbone(name: str, weights: str | None, image_size: int) -> Backbone:
     """A backbone by its name, see :func:`elegans_gnn.models.attach_head`."""
     try:
         if name.startswith(TIMM):
-            return _timm_model(name.removeprefix(TIMM), bool(weights), image_size)
+            return _timm_model(name.removeprefix(TIMM), weights, image_size)
         return _torchvision_model(name, weights, image_size)
     except OSError as error:
         # What a failed download raises: urllib's errors, and those of Hugging Face's hub.
@@ -47,18 +48,28 @@ def _torchvision_model(name: str, weights: str | None, image_size: int) -> Backb
     known = models.list_models(module=models)
     if name not in known:
         raise _unknown(name, known)
-    options: dict[str, Any] = {"init_weights": True} if name in _WITH_INIT_WEIGHTS and not weights else {}
+    random = not weights or is_file_name(weights)
+    options: dict[str, Any] = {"init_weights": True} if name in _WITH_INIT_WEIGHTS and random else {}
     if image_size:
         if not name.startswith("vit_"):
             raise _no_size(name, image_size)
         options["image_size"] = image_size
     if not weights:
         return Backbone(models.get_model(name, weights=None, **options))
+    if is_file_name(weights):
+        body = models.get_model(name, weights=None, **options)
+        load_weights_file(body, weights)
+        return _seen_by(body, models.get_model_weights(name)["DEFAULT"])
     offered = [entry.name for entry in models.get_model_weights(name)]
     if weights not in (*offered, "DEFAULT"):
-        raise invalid("weights", f"DEFAULT or one of {', '.join(offered)}", repr(weights), "choose one of these")
-    prepare = models.get_model_weights(name)[weights].transforms()
-    body: Any = models.get_model(name, weights=weights, **options)
+        expected = f"DEFAULT or one of {', '.join(offered)}, or a file ({', '.join(WEIGHT_ENDINGS)})"
+        raise invalid("weights", expected, repr(weights), "choose one of these")
+    return _seen_by(models.get_model(name, weights=weights, **options), models.get_model_weights(name)[weights])
+
+
+def _seen_by(body: Any, weights: Any) -> Backbone:
+    """A network of torchvision with trained weights, and the colours that they know."""
+    prepare = weights.transforms()
     if getattr(body, "transform_input", False):
         # These networks turn images that are already normalised into (x - 0.5) / 0.5.
         body.transform_input = False
@@ -66,16 +77,18 @@ def _torchvision_model(name: str, weights: str | None, image_size: int) -> Backb
     return Backbone(body, tuple(prepare.mean), tuple(prepare.std))
 
 
-def _timm_model(name: str, pretrained: bool, image_size: int) -> Backbone:
+def _timm_model(name: str, weights: str | None, image_size: int) -> Backbone:
     timm = require("timm")
     if not timm.is_model(name):
         raise _unknown(TIMM + name, [TIMM + known for known in timm.list_models()])
     if image_size:
         raise _no_size(TIMM + name, image_size)
     with _quiet_hub():
-        body: Any = timm.create_model(name, pretrained=pretrained)
-    if not pretrained:
+        body: Any = timm.create_model(name, pretrained=bool(weights) and not is_file_name(weights))
+    if not weights:
         return Backbone(body)
+    if is_file_name(weights):
+        load_weights_file(body, weights)
     return Backbone(body, tuple(body.pretrained_cfg["mean"]), tuple(body.pretrained_cfg["std"]))
 
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.models._base import Autoencoder, keeps_arguments
+from elegans_gnn.models._base import ANY_NUMBER, ONE_OR_MORE, Autoencoder, keeps_arguments
 from elegans_gnn.models._blocks import ResidualBlock, centred, check_images, pixel_decoder, use_channels_last
-from elegans_gnn.models.cores import build_core
+from elegans_gnn.models.cores import CHANNELS, build_core
 
 IMAGE_SIZE = 28
 GRID = 7
@@ -51,6 +51,14 @@ class ElegansAutoencoder(Autoencoder, name="elegans", place=0):
         "decoder": ("decoder",),
     }
     MATRICES = ("encoder", "to_code", "from_code", "decoder")
+    ranges: ClassVar = {
+        **Autoencoder.ranges,
+        "channels": CHANNELS,
+        "encoder_width": ONE_OR_MORE,
+        "encoder_blocks": ANY_NUMBER,
+        "decoder_width": ONE_OR_MORE,
+        "decoder_blocks": ANY_NUMBER,
+    }
     connectome: Connectome
     core: Any
 
@@ -69,9 +77,7 @@ class ElegansAutoencoder(Autoencoder, name="elegans", place=0):
         **options: object,
     ) -> None:
         super().__init__()
-        widths = {"encoder_width": (encoder_width, 1), "decoder_width": (decoder_width, 1)}
-        blocks = {"encoder_blocks": (encoder_blocks, 0), "decoder_blocks": (decoder_blocks, 0)}
-        self.set_code(code, 1, IMAGE_SIZE, **widths, **blocks)
+        self.code_length, self.in_channels, self.image_size = code, 1, IMAGE_SIZE
         self.core = build_core(connectome, channels, core, **options)
         self.encoder = nn.Sequential(
             nn.Conv2d(1, encoder_width, 6, stride=4, padding=1),

@@ -12,23 +12,24 @@ from torch.nn import functional as F
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import invalid
-from elegans_gnn.models._base import Classifier, keeps_arguments
+from elegans_gnn.models._base import ANY_NUMBER, Classifier, keeps_arguments
 from elegans_gnn.models._load_backbone import TIMM, Backbone, image_size_of, load_backbone, remove_classifier
-from elegans_gnn.models.head import ElegansHead
+from elegans_gnn.models.head import ElegansHead, build_head
 
 COLOURS = 3
 
 
 class BackboneClassifier(Classifier):
-    """A backbone whose last linear layer is replaced by an :class:`ElegansHead`.
+    """A backbone whose last linear layer is replaced by an :class:`ElegansHead`, or by a plain head to compare with.
 
     Args:
         connectome: the graph.
         backbone: a name of torchvision (``"resnet18"``), of timm (``"timm/resnet18"``, extra ``backbones``), or a
             module that ends in a linear layer. The module itself is changed; auxiliary classifiers are removed too.
         num_classes: number of classes, at least 2.
-        weights: pretrained weights of the backbone: a name of torchvision, such as ``"DEFAULT"``; for timm any text
-            means its pretrained weights; None (or "") leaves the backbone random.
+        weights: pretrained weights of the backbone: a file (.pth, .safetensors) that holds a tensor for each of the
+            backbone's, by name or in order; or a name of torchvision, such as ``"DEFAULT"``; for timm any name means
+            its pretrained weights; None (or "") leaves the backbone random.
         frozen: keep the backbone in evaluation mode and without gradients, and train the head alone.
         resize: height and width that images are resized to first (bilinear, antialiased), such as 224; 0 keeps their
             size. Weights from ImageNet expect about 224 pixels: resizing smaller images helps, and costs time.
@@ -37,11 +38,14 @@ class BackboneClassifier(Classifier):
         std: three numbers, see `mean`; by default those of the `weights`; 1 for a random backbone and for a module.
         image_size: height and width of the images that a vision transformer of torchvision is built for; 0 for its own
             default. Other backbones do not take it.
-        head: further arguments of :class:`ElegansHead` (core, channels, and the core's options).
+        head: ``"worm"`` for an :class:`ElegansHead`, ``"linear"`` for one linear layer, which ignores the graph,
+            ``"mlp"`` for a perceptron of one hidden layer with as many parameters as the worm's head.
+        options: further arguments of :class:`ElegansHead` (core, channels, and the core's options); with
+            ``head="mlp"`` they decide its size, with ``head="linear"`` they must have their defaults.
 
     Shapes:
         images: [B, 3, H, W] or [B, 1, H, W], values in 0..1, of the size the backbone takes (any size with `resize`);
-        output: logits [B, num_classes].
+        or what `features` gave for them, as [B, in_features, 1, 1]; output: logits [B, num_classes].
 
     Raises:
         ValueError: no such backbone, one without a linear layer, or sizes that do not fit it.
@@ -53,6 +57,7 @@ class BackboneClassifier(Classifier):
     forwards_to = (ElegansHead,)
     # The size of a backbone's images is a choice; the number of its classes is not.
     fixed = ("connectome", "num_classes")
+    ranges: ClassVar = {**ElegansHead.ranges, "resize": ANY_NUMBER, "image_size": ANY_NUMBER}
     connectome: Connectome
     mean: Tensor
     std: Tensor
@@ -70,11 +75,11 @@ class BackboneClassifier(Classifier):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         image_size: int = 0,
-        **head: object,
+        head: str = "worm",
+        **options: object,
     ) -> None:
         super().__init__()
-        self.set_classes(num_classes)
-        self.check_least(resize=(resize, 0), image_size=(image_size, 0))
+        self.num_classes = num_classes
         if image_size and not isinstance(backbone, str):
             remedy = "build the module for that size"
             raise invalid("image_size", "omitted when the backbone is a module", image_size, remedy)
@@ -94,7 +99,7 @@ class BackboneClassifier(Classifier):
         # Saved with the weights, which expect images normalised like this.
         self.register_buffer("mean", torch.tensor(mean or usual_mean).reshape(COLOURS, 1, 1))
         self.register_buffer("std", torch.tensor(std or usual_std).reshape(COLOURS, 1, 1))
-        self.head = ElegansHead(connectome, features, num_classes, **head)
+        self.head = build_head(head, connectome, features, num_classes, **options)
         if frozen:
             self.backbone.requires_grad_(False)
             self.backbone.eval()
@@ -131,7 +136,13 @@ class BackboneClassifier(Classifier):
         return self
 
     def forward(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch cls"]:
-        """Logits of the classes. A frozen backbone builds no gradient graph; grey images become three equal colours."""
+        """Logits of the classes, of images or of what :meth:`features` gave for them."""
+        if images.shape[1:] == (self.head.in_features, 1, 1):
+            return self.head(images.flatten(1))
+        return self.head(self.features(images))
+
+    def features(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch feature"]:
+        """What the head is given. A frozen backbone builds no gradient graph; grey becomes three equal colours."""
         if images.dim() != 4 or images.shape[1] not in (1, COLOURS):
             remedy = "one image needs a batch axis: images[None]" if images.dim() == 3 else "convert the images"
             raise invalid("images", "of shape [B, 3, H, W] or [B, 1, H, W]", list(images.shape), remedy)
@@ -149,7 +160,7 @@ class BackboneClassifier(Classifier):
         if not isinstance(features, Tensor):
             remedy = "switch off its auxiliary outputs in training"
             raise invalid("backbone", "a network that gives one tensor", type(features).__name__, remedy)
-        return self.head(features)
+        return features
 
 
 def _per_colour(argument: str, values: Sequence[float] | None) -> tuple[float, ...] | None:

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.errors import invalid
-from elegans_gnn.models._base import Classifier, keeps_arguments
+from elegans_gnn.errors import Range
+from elegans_gnn.models._base import ANY_NUMBER, Classifier, keeps_arguments
 from elegans_gnn.models._blocks import MAP_SIZE, ResidualBlock, check_images, use_channels_last
-from elegans_gnn.models.cores import build_core
+from elegans_gnn.models.cores import CHANNELS, build_core
 
 # The stem's last convolution takes a grid of 7 or 8 places to the 4 x 4 of the neurons' maps.
 STEM_SIZE = 2 * MAP_SIZE
@@ -42,6 +42,13 @@ class ElegansClassifier(Classifier, name="elegans", place=0):
 
     PARTS: ClassVar = {"stem": ("stem",), "core": ("core",), "head": ("head",)}
     MATRICES = ("stem", "head")
+    ranges: ClassVar = {
+        **Classifier.ranges,
+        "width": Range(least=2, whole=True),
+        "blocks": ANY_NUMBER,
+        "channels": CHANNELS,
+        "dropout": Range(least=0, below=1, remedy="use 0 for none"),
+    }
     connectome: Connectome
     core: Any
 
@@ -61,10 +68,7 @@ class ElegansClassifier(Classifier, name="elegans", place=0):
         **options: object,
     ) -> None:
         super().__init__()
-        self.set_classes(num_classes)
-        self.set_images(in_channels, image_size, width=(width, 2), blocks=(blocks, 0))
-        if not 0 <= dropout < 1:
-            raise invalid("dropout", "in [0, 1)", dropout, "use dropout=0 for none")
+        self.num_classes, self.in_channels, self.image_size = num_classes, in_channels, image_size
         self.core = build_core(connectome, channels, core, **options)
         self.stem = _stem(in_channels, image_size, width, blocks, self.core.num_inputs * channels)
         features = self.core.num_outputs * self.core.features_out

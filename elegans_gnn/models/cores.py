@@ -13,12 +13,14 @@ from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome, Neurons, select_neurons
-from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.errors import Range, invalid, unknown_name
 from elegans_gnn.models._base import Configurable, enter
 from elegans_gnn.models._blocks import MAP_SIZE
-from elegans_gnn.nn import ConnectomeConv, RecurrentCore, Reservoir, TensorNetwork
+from elegans_gnn.nn import ConnectomeConv, EdgeWeights, RecurrentCore, Reservoir, TensorNetwork
 from elegans_gnn.nn.tensor_network.readout import READOUTS
+from elegans_gnn.nn.tensor_network.rules import ACTIVATIONS
 
+CHANNELS = Range(least=1, whole=True, remedy="use channels=1, one 4 x 4 map per neuron")
 # Name -> class; classes enter it where they are defined.
 CORES: dict[str, type[Core]] = {}
 
@@ -51,7 +53,8 @@ class MessagePassingCore(Core, RecurrentCore, name="message-passing"):
     """
 
     forwards_to = (ConnectomeConv,)
-    fixed = ("kernel_size",)
+    fixed = ("kernel_size", "filters")
+    ranges = EdgeWeights.ranges
 
     def __init__(self, connectome: Connectome, features: int, **options: Any) -> None:
         super().__init__(connectome, features, **options)
@@ -75,7 +78,7 @@ class OneVectorCore(Core):
 
     fixed = ("kernel_size", "recurrence")
     python_only = ("visit_rank",)
-    choices: ClassVar = {"readout": READOUTS}
+    choices: ClassVar = {"readout": READOUTS, "activation": ACTIVATIONS}
 
     def __init__(self, connectome: Connectome, features: int, **options: Any) -> None:
         super().__init__(connectome, features, **options)
@@ -199,6 +202,5 @@ def build_core(connectome: Connectome, channels: int, core: str = "message-passi
     for name in options:
         if name not in known:
             raise unknown_name("option", name, known)
-    if channels < 1:
-        raise invalid("channels", ">= 1", channels, "use channels=1, one 4 x 4 map per neuron")
+    CHANNELS.check("channels", channels)
     return build(connectome, channels * MAP_SIZE**2, **options)

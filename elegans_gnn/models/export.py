@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from elegans_gnn.errors import invalid, require
 from elegans_gnn.nn import TensorNetwork
-from elegans_gnn.ops.synaptic import dense_synaptic
+from elegans_gnn.ops.synaptic import dense_step, dense_synaptic
 
 IMAGES, OUTPUT, BATCH = "images", "output", "batch"
 
@@ -43,7 +43,11 @@ def export_program(model: nn.Module, example: Tensor, *, dynamic_batch: bool = T
     finally:
         model.train(training)
     operators = torch.ops.elegans_gnn
-    dense = {operators.aggregate_forward.default: _dense_aggregate, operators.synaptic_forward.default: dense_synaptic}
+    dense = {
+        operators.aggregate_forward.default: _dense_aggregate,
+        operators.synaptic_forward.default: dense_synaptic,
+        operators.step_forward.default: dense_step,
+    }
     return program.run_decompositions(dense)
 
 

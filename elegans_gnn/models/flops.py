@@ -22,13 +22,14 @@ def parameters(model: nn.Module, *, trainable: bool = False) -> int:
     return sum(value.numel() for value in model.parameters() if value.requires_grad or not trainable)
 
 
-def count_flops(model: nn.Module, *input_shape: int, backward: bool = False) -> int:
+def count_flops(model: nn.Module, *input_shape: int, backward: bool = False, part: str = "") -> int:
     """Operations of one pass over an input of a shape, batch axis included.
 
     Args:
         model: any module that takes one tensor.
         input_shape: such as 1, 1, 28, 28; the input is zeros of the parameters' type.
         backward: also count the backward pass to all trainable parameters; this clears existing gradients.
+        part: name of a module inside, such as ``"core"``: count what happens in it only.
 
     >>> count_flops(nn.Linear(3, 5), 2, 3)
     60
@@ -47,7 +48,8 @@ def count_flops(model: nn.Module, *input_shape: int, backward: bool = False) -> 
         model.train(training)
         if backward:
             model.zero_grad(set_to_none=True)
-    return int(counter.get_total_flops())
+    place = f"{type(model).__name__}.{part}" if part else "Global"
+    return int(sum(counter.get_flop_counts().get(place, {}).values()))
 
 
 def _formulas_of_torch() -> dict[Any, Callable[..., int]]:

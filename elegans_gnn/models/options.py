@@ -11,6 +11,7 @@ import typing
 from dataclasses import dataclass, replace
 from typing import Any
 
+from elegans_gnn.errors import Range
 from elegans_gnn.models._base import Configurable, ImageModel
 from elegans_gnn.models.cores import CORES, core_class
 from elegans_gnn.models.registry import models_of
@@ -18,6 +19,7 @@ from elegans_gnn.models.registry import models_of
 _ENTRY = re.compile(r"    (\w+(?:, \w+)*): (.*)")
 _SEE = re.compile(r"see :class:`(\w+)`")
 _MARKUP = re.compile(r":\w+:`~?(?:\w+\.)*([^`]+)`|``([^`]+)``|`([^`]+)`")
+_SEE_ALSO = re.compile(r"[;,]? \(?see :\w+:`[^`]*`\)?")
 _NAMED = re.compile(r"``\"([^`\"]+)\"``")
 _SCALARS = (str, float, int, bool)
 _COLLECTIONS = (list, tuple, collections.abc.Iterable, collections.abc.Sequence)
@@ -35,6 +37,7 @@ class Option:
         help: one line of plain text.
         choices: the names it takes, if they are few; None, if `optional`, is not among them.
         many: whether it takes several values, ``A,B`` on a command line.
+        range: of a number, if not all of its type are taken.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Option:
     help: str
     choices: tuple[str, ...] = ()
     many: bool = False
+    range: Range | None = None
 
 
 def options_of(build: type[ImageModel], core: str = "message-passing") -> dict[str, Option]:
@@ -81,24 +85,32 @@ def models_with_option(task: str, option: str) -> list[str]:
 
 def _described(build: type[Configurable]) -> dict[str, Option]:
     return {
-        name: _describe(owner, parameter, build.choices.get(name))
+        name: _describe(owner, parameter, build)
         for name, (owner, parameter) in build.options().items()
         if name not in build.python_only
     }
 
 
-def _describe(owner: type, parameter: inspect.Parameter, choices: tuple[str, ...] | None) -> Option:
+def _describe(owner: type, parameter: inspect.Parameter, build: type[Configurable]) -> Option:
+    name = parameter.name
     members = _members(owner, parameter)
     kinds = [kind for member in members for kind in (member, *typing.get_args(member))]
     kind = next((kind for kind in _SCALARS if kind in kinds), str)
-    text = _entry(owner, parameter.name)
+    text = _entry(owner, name)
     # Where an entry begins with names, it lists them all; elsewhere names are examples.
     listed = tuple(_NAMED.findall(text)) if text.startswith(("None", '``"')) and kind is str else ()
     many = any(typing.get_origin(member) in _COLLECTIONS for member in members)
-    plain = _MARKUP.sub(lambda found: found[1] or found[2] or found[3], text).replace("\\", "")
-    default = parameter.default
+    plain = _MARKUP.sub(lambda found: found[1] or found[2] or found[3], _SEE_ALSO.sub("", text)).replace("\\", "")
+    plain = re.sub(r"\bNone\b", "none", plain)  # as it is typed on a command line
     return Option(
-        parameter.name, kind, type(None) in members, default, plain.removesuffix("."), choices or listed, many
+        name,
+        kind,
+        type(None) in members,
+        parameter.default,
+        plain.removesuffix("."),
+        build.choices.get(name) or listed,
+        many,
+        {**getattr(owner, "ranges", {}), **build.ranges}.get(name),
     )
 
 
@@ -119,7 +131,10 @@ def _entry(owner: type, name: str) -> str:
     if elsewhere is None:
         return text
     other = getattr(sys.modules[owner.__module__], elsewhere[1], None)
-    return text if other is None else _entries(other).get(name) or (inspect.getdoc(other) or text).partition("\n")[0]
+    if other is None:
+        return text
+    title = (inspect.getdoc(other) or text).partition("\n")[0]
+    return _entries(other).get(name) or title[0].lower() + title[1:]
 
 
 def _entries(owner: type) -> dict[str, str]:

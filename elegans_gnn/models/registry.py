@@ -35,7 +35,8 @@ def model_arguments(task: str, name: str, core: str = "message-passing") -> tupl
     """Names of the keywords that :func:`build_model` takes for a model, with the options of its core, if it has one."""
     named = inspect.signature(model_class(task, name)).parameters.values()
     own = [p.name for p in named if p.kind is not inspect.Parameter.VAR_KEYWORD and p.name != "connectome"]
-    return (*own, *core_options(core)) if "core" in own else tuple(own)
+    others = core_options(core) if "core" in own else model_class(task, name).options()
+    return (*own, *(option for option in others if option not in own))
 
 
 def build_model(task: str, name: str, *, connectome: Connectome | None = None, **arguments: Any) -> ImageModel:

@@ -129,3 +129,12 @@ def _traced(own: SparseAdjacency, graph: Tensor, weight: Tensor | None, copies: 
     torch._assert_async(in_range & (keys == own_keys).all(), str(_another_graph(own, neurons, edges.shape[1])))
     own_edge = torch.empty_like(order).index_copy(0, order, own_order % max(own.num_edges, 1))
     return CallGraph(edges, copies, own_edge, None, None)
+
+
+def one_tensor(x: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    """The one tensor of PyG's pair (sources, targets)."""
+    if isinstance(x, Tensor):
+        return x
+    if len(x) == 2 and x[0] is x[1]:
+        return x[0]
+    raise invalid("x", "one tensor", "different sources and targets", "a connectome has one set of neurons: pass x")

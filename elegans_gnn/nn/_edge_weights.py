@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,12 +15,18 @@ from torch.nn.parameter import is_lazy
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.errors import Range, invalid, unknown_name
 
 INITS = ("fan-in", "counts", "weights")
 GAP = "gap"
 INHIBITORY = frozenset({"GABA"})
 EXCITATORY = frozenset({"acetylcholine", "glutamate"})
+
+
+def check_kernel_size(kernel_size: int | None) -> None:
+    """Refuse a filter without a middle."""
+    if kernel_size is not None and (kernel_size < 1 or kernel_size % 2 == 0):
+        raise invalid("kernel_size", "an odd integer (or None for vectors)", kernel_size, "use 1 or 3")
 
 
 def check_connectome(connectome: object) -> None:
@@ -82,17 +87,20 @@ class EdgeWeights(nn.Module):
         connectome: the graph.
         channels: None for one weight per edge, or C for one weight per edge and channel; -1 leaves C open until
             :meth:`materialize`.
+        kernel_size: None, or an odd k for a filter of k x k taps in place of each weight; its taps share a sign where
+            signs are fixed.
         init: ``"fan-in"`` draws w_e from N(0, gain^2 / fan-in); ``"counts"`` sets
             |w_e| = gain * count_e / sqrt(sum of squared counts into the target), with random signs; ``"weights"`` sets
-            w_e = gain * connectome.weights[e], whatever the fan-in and `reduce`.
-        signs: None, ``"transmitter"`` (see :func:`transmitter_signs`), or [E] values in {-1, 0, +1}; 0 leaves the sign
-            free.
+            w_e = gain * connectome.weights[e], whatever the fan-in and `reduce`. The fan-in of filters counts their
+            taps; "weights" become their middle taps.
+        signs: None (every sign is learned) or ``"transmitter"`` (see :func:`transmitter_signs`); in Python also one of
+            -1, 0 and +1 for each edge [E], where 0 means a learned sign.
         gain: root mean square that a target receives from sources of unit variance.
         reduce: ``"sum"`` or ``"mean"``, the aggregation that will use the weights. For the mean, the initial weights
             are larger by the in-degree, by which it divides.
 
     Shapes:
-        output: [E], or [E, C] with channels, in the connectome's edge order.
+        output: [E], or [E, C] with channels, in the connectome's edge order; filters add [k, k].
 
     Raises:
         ValueError: an unknown init or signs, a gain that is not positive, signs of another shape, or signs that differ
@@ -100,6 +108,7 @@ class EdgeWeights(nn.Module):
             weights that contradict the signs. Loading the weights of another graph raises a RuntimeError.
     """
 
+    ranges: ClassVar = {"gain": Range(above=0, remedy="use 1.0 to keep the variance of the state")}
     edge_to_param: Tensor
     sign: Tensor | None
     wiring: Tensor
@@ -110,6 +119,7 @@ class EdgeWeights(nn.Module):
         connectome: Connectome,
         channels: int | None = None,
         *,
+        kernel_size: int | None = None,
         init: str = "fan-in",
         signs: str | NDArray[np.int64] | None = None,
         gain: float = 1.0,
@@ -117,12 +127,13 @@ class EdgeWeights(nn.Module):
     ) -> None:
         check_connectome(connectome)
         super().__init__()
+        check_kernel_size(kernel_size)
         if init not in INITS:
             raise unknown_name("init", init, INITS)
-        if gain <= 0 or not math.isfinite(gain):
-            raise invalid("gain", "positive", gain, "use 1.0 to keep the variance of the state")
+        EdgeWeights.ranges["gain"].check("gain", gain)
         self.init = init
         self.gain = gain
+        self.window = () if kernel_size is None else (kernel_size, kernel_size)
         weights = connectome.weights if init == "weights" else None
         if init == "weights" and weights is None:
             remedy = 'give the connectome weights=, or use init="counts"'
@@ -146,7 +157,7 @@ class EdgeWeights(nn.Module):
         self.reset_parameters()
 
     def _shape(self, channels: int | None) -> tuple[int, ...]:
-        return (self.num_parameters,) if channels is None else (self.num_parameters, channels)
+        return (self.num_parameters, *(() if channels is None else (channels,)), *self.window)
 
     def materialize(self, channels: int) -> None:
         """Create and draw the parameters, whose number of channels -1 left open."""
@@ -161,10 +172,19 @@ class EdgeWeights(nn.Module):
         scale = self.gain * self._scale.reshape(-1, *[1] * (self.theta.dim() - 1))
         noise = torch.randn_like(self.theta)
         with torch.no_grad():
-            weight = scale * {"fan-in": noise, "counts": noise.sign(), "weights": torch.ones_like(noise)}[self.init]
+            weight = scale * {"fan-in": noise, "counts": noise.sign(), "weights": self._middle(noise)}[self.init]
+            if self.window and self.init != "weights":
+                weight = weight / self.window[0]  # the root of the number of taps
             if self.sign is not None:
                 weight = torch.where(self._fixed(), _inverse_softplus(weight.abs()), weight)
             self.theta.copy_(weight)
+
+    def _middle(self, like: Tensor) -> Tensor:
+        """Ones; for filters, ones at the middle tap and zeros elsewhere."""
+        middle = torch.ones_like(like)
+        if self.window:
+            middle.zero_()[..., self.window[0] // 2, self.window[1] // 2] = 1
+        return middle
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, metadata: Any, strict: bool, *rest: list[str]
@@ -196,7 +216,7 @@ class EdgeWeights(nn.Module):
         fixed[self.edge_to_param[self.sign != 0]] = True
         return fixed.reshape(-1, *[1] * (self.theta.dim() - 1))
 
-    def forward(self) -> Float[Tensor, "edge *channel"]:
+    def forward(self) -> Float[Tensor, "edge *channel_and_tap"]:
         """The weights in edge order."""
         weight = self.theta.index_select(0, self.edge_to_param)
         if self.sign is None:

@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import ROLES
 from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.nn._edge_weights import check_kernel_size
 
 if TYPE_CHECKING:
     from elegans_gnn.connectome import Connectome
@@ -72,8 +73,7 @@ class NeuronUnit(nn.Module):
                 raise invalid(argument, "an int", repr(value), remedy)
             if value < 1 and (argument, value) != ("in_channels", -1):
                 raise invalid(argument, ">= 1", value, "use at least one channel per neuron")
-        if kernel_size is not None and (kernel_size < 1 or kernel_size % 2 == 0):
-            raise invalid("kernel_size", "an odd integer (or None for vectors)", kernel_size, "use 1 or 3")
+        check_kernel_size(kernel_size)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.unit, self.kernel_size = unit, kernel_size
         group = unit_of_neuron(connectome, unit)

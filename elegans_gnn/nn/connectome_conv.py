@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +16,10 @@ from elegans_gnn import ops
 from elegans_gnn._shapes import Float
 from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.nn._activations import activation_named
-from elegans_gnn.nn._call_graph import CallGraph, call_graph
-from elegans_gnn.nn._edge_weights import GAP, EdgeWeights, check_connectome, edge_numbers
+from elegans_gnn.nn._call_graph import CallGraph, call_graph, one_tensor
+from elegans_gnn.nn._edge_weights import GAP, EdgeWeights, check_connectome
+from elegans_gnn.nn._filter_bank import FILTERS, FilterBank, check_filters, depthwise, weighted
+from elegans_gnn.nn._lesions import Lesioned, spread
 from elegans_gnn.nn._units import NeuronUnit
 from elegans_gnn.sparse import GraphLike, SparseAdjacency, to_adjacency
 
@@ -34,7 +36,7 @@ NORMS = ("layer",)
 BIASES = ("neuron", "unit")
 
 
-class ConnectomeConv(MessagePassing):
+class ConnectomeConv(MessagePassing, Lesioned):
     r"""Message passing on a connectome, with a learnable weight per synapse and a unit per neuron.
 
     .. math::
@@ -48,9 +50,12 @@ class ConnectomeConv(MessagePassing):
     Args:
         connectome: the graph; the neuron axis is in its neuron order, the weights are in its edge order.
         in_channels, out_channels: features F of a vector, or channels C of maps; in_channels=-1: as the first input.
-        kernel_size: None for vectors; an odd integer makes the units convolutions on maps.
+        kernel_size: None for vectors; an odd k makes the units convolutions on maps, unless there are `filters`.
+        filters: None, or who owns filters of k x k: ``"synapse"`` (w_e is a filter; the two directions of a gap
+            junction share one), ``"neuron"``, ``"role"`` or ``"shared"`` (a depthwise filter per neuron, per role or
+            for all, after the sum). Units are then 1 x 1: they only mix channels.
         unit: ``"shared"`` (one U for all), ``"role"`` or ``"neuron"``.
-        edge_channels: a weight per edge and input channel, w [E, in_channels], instead of w [E].
+        edge_channels: a weight (or filter) per edge and input channel, w [E, in_channels], instead of w [E].
         gap: ``"coupled"`` passes w x_u like a chemical synapse; ``"diffusive"`` passes w (x_u - x_v).
         reduce: ``"sum"``, or ``"mean"`` over the incoming edges.
         init, signs, gain: see :class:`EdgeWeights`.
@@ -58,7 +63,7 @@ class ConnectomeConv(MessagePassing):
         activation: None, ``"celu"``, ``"elu"``, ``"gelu"``, ``"hardshrink"``, ``"hardsigmoid"``, ``"hardswish"``,
             ``"hardtanh"``, ``"leaky_relu"``, ``"logsigmoid"``, ``"mish"``, ``"relu"``, ``"relu6"``, ``"rrelu"``,
             ``"selu"``, ``"sigmoid"``, ``"silu"``, ``"softplus"``, ``"softshrink"``, ``"softsign"``, ``"tanh"``,
-            ``"tanhshrink"``, or any elementwise callable.
+            ``"tanhshrink"``; in Python also any elementwise callable.
         bias: ``"neuron"`` (b_v per neuron and channel), ``"unit"`` (per unit and channel), or None.
 
     Shapes:
@@ -70,9 +75,8 @@ class ConnectomeConv(MessagePassing):
         ValueError: an unknown option, or an input of another shape; the message says what to do.
     """
 
-    edge_mask: Tensor | None
-    neuron_mask: Tensor | None
     _diffusive: Tensor | None
+    bank: FilterBank | None
 
     def __init__(
         self,
@@ -81,6 +85,7 @@ class ConnectomeConv(MessagePassing):
         out_channels: int,
         *,
         kernel_size: int | None = None,
+        filters: str | None = None,
         unit: str = "shared",
         edge_channels: bool = False,
         gap: str = "coupled",
@@ -97,6 +102,7 @@ class ConnectomeConv(MessagePassing):
             ("reduce", reduce, REDUCES),
             ("norm", norm, (None, *NORMS)),
             ("bias", bias, (None, *BIASES)),
+            ("filters", filters, (None, *FILTERS)),
         ):
             if value not in known:
                 raise unknown_name(argument, str(value), map(str, known))
@@ -107,14 +113,23 @@ class ConnectomeConv(MessagePassing):
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
         self.reduce, self.gap = reduce, gap
         self.activation = activation_named(activation)
-        self.unit = NeuronUnit(connectome, in_channels, out_channels, unit=unit, kernel_size=kernel_size)
-        channels = in_channels if edge_channels else None
-        self.weights = EdgeWeights(connectome, channels, init=init, signs=signs, gain=gain, reduce=reduce)
+        self.filters = filters
+        self.bank = None
+        window = kernel_size if filters is None else 1
+        self.unit = NeuronUnit(connectome, in_channels, out_channels, unit=unit, kernel_size=window)
+        channels, of_edge = in_channels if edge_channels else None, kernel_size if filters == "synapse" else None
+        self.weights = EdgeWeights(
+            connectome, channels, kernel_size=of_edge, init=init, signs=signs, gain=gain, reduce=reduce
+        )
+        if filters is not None:
+            if kernel_size is None:
+                raise invalid("kernel_size", "an odd integer where there are filters", None, "use kernel_size=3")
+            if filters != "synapse":
+                self.bank = FilterBank(connectome, in_channels, kernel_size, filters)
         biases = {"neuron": connectome.num_neurons, "unit": self.unit.num_units, None: 0}[bias]
         self.bias_per = bias
         self.bias = nn.Parameter(torch.empty(biases, out_channels)) if bias else None
         self.norm = nn.GroupNorm(1, out_channels) if norm else None
-        # A lesion is an experiment on a trained network: it is not saved with the weights.
         self.register_buffer("edge_mask", None, persistent=False)
         self.register_buffer("neuron_mask", None, persistent=False)
         is_gap = torch.from_numpy(connectome.kinds == GAP)
@@ -132,6 +147,8 @@ class ConnectomeConv(MessagePassing):
             nn.init.zeros_(self.bias)
         if self.norm is not None:
             self.norm.reset_parameters()
+        if self.bank is not None:
+            self.bank.reset_parameters()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ConnectomeConv:
         super()._apply(fn, recurse)
@@ -143,8 +160,8 @@ class ConnectomeConv(MessagePassing):
         """[2, E]: the edges of this layer's own connectome."""
         return self.adjacency.edge_index
 
-    def edge_weight(self) -> Float[Tensor, "edge *channel"]:
-        """The weights w_e that the layer applies, in edge order: tied, signed and lesioned."""
+    def edge_weight(self) -> Float[Tensor, "edge *channel_and_tap"]:
+        """The weights (or filters) w_e that the layer applies, in edge order: tied, signed and lesioned."""
         return self._lesioned(self.weights(), CallGraph(self.edge_index, 1, None, None, self.adjacency))
 
     def _lesioned(self, weight: Tensor, graph: CallGraph) -> Tensor:
@@ -152,27 +169,7 @@ class ConnectomeConv(MessagePassing):
         if self.neuron_mask is not None:
             ends = self.neuron_mask.repeat(max(graph.copies, 1))[graph.edges].prod(0)
             mask = ends if mask is None else mask * ends
-        return weight if mask is None else weight * _spread(mask, weight.dim()).to(weight.dtype)
-
-    def lesion(self, *, neurons: Iterable[str] = (), edges: Iterable[int] = ()) -> None:
-        """Silence neurons and edges until :meth:`heal`; repeated lesions add up, the learned weights do not change.
-
-        Args:
-            neurons: names; these neurons receive and send nothing, and their output is zero.
-            edges: numbers in the order of ``edge_index``, or a boolean mask [E].
-
-        Raises:
-            ValueError: an unknown name or edge number.
-        """
-        silent = torch.from_numpy(self.connectome.index(neurons))
-        cut = edge_numbers(edges, self.adjacency.num_edges)
-        like = self.weights.theta
-        self.neuron_mask = _silenced(self.neuron_mask, self.adjacency.num_neurons, silent, like)
-        self.edge_mask = _silenced(self.edge_mask, self.adjacency.num_edges, cut, like)
-
-    def heal(self) -> None:
-        """Undo all lesions."""
-        self.edge_mask = self.neuron_mask = None
+        return weight if mask is None else weight * spread(mask, weight.dim()).to(weight.dtype)
 
     def forward(
         self, x: Tensor | tuple[Tensor, Tensor], edge_index: GraphLike | None = None, edge_weight: Tensor | None = None
@@ -184,7 +181,8 @@ class ConnectomeConv(MessagePassing):
             edge_index: None, or this layer's own edges in any order, or those of k copies of the graph (a PyG batch):
                 the learned weights then belong to these edges. Also as a PyG, torch.sparse or dense matrix
                 (transposed: row = target). Another graph needs an edge_weight.
-            edge_weight: weights [E] or [E, in_channels] in the order of edge_index, instead of the learned ones.
+            edge_weight: weights [E] or [E, in_channels] in the order of edge_index, instead of the learned ones; on a
+                layer with a filter per synapse, filters [E, k, k] or [E, in_channels, k, k].
                 Lesions act on them too; on another graph, only lesions of neurons can. The values of a matrix are
                 weights too, unless they are all 1 (or the number of own edges between the two neurons).
 
@@ -192,14 +190,16 @@ class ConnectomeConv(MessagePassing):
             ValueError: x, edge_index or edge_weight of another shape; another graph without weights; another graph on a
                 layer with lesions of edges or diffusive gap junctions.
         """
-        x = _single(x)
+        x = one_tensor(x)
         batched = self._batched(x)
         graph = call_graph(self.adjacency, edge_index, edge_weight, batched.shape[1])
         self._check_neurons(batched.shape[1], graph)
+        if self.filters == "synapse" and graph.weight is not None:
+            check_filters(graph.weight, self.in_channels, self.weights.window)
         arrived = self._arrived(batched, graph)
         out = self._update(arrived if graph.copies < 2 else self._per_copy(arrived))
         if self.neuron_mask is not None:
-            out = out * _spread(self.neuron_mask, out.dim() - 1).to(out.dtype)
+            out = out * spread(self.neuron_mask, out.dim() - 1).to(out.dtype)
         if graph.copies > 1:
             out = out.reshape(*batched.shape[:2], *out.shape[2:])
         return out if x.dim() == batched.dim() else out[0]
@@ -209,7 +209,7 @@ class ConnectomeConv(MessagePassing):
         traced = torch.compiler.is_compiling() and graph.weight is not None and graph.adjacency is None
         if self._needs_messages() or traced:
             weight, diffusive = self._in_call_order(graph)
-            target_weight = torch.zeros_like(weight) if diffusive is None else weight * _spread(diffusive, weight.dim())
+            target_weight = torch.zeros_like(weight) if diffusive is None else weight * spread(diffusive, weight.dim())
             size = (x.shape[1], x.shape[1])
             return self.propagate(graph.edges, size=size, x=x, edge_weight=weight, target_weight=target_weight)
         if graph.copies and graph.weight is None:
@@ -229,25 +229,31 @@ class ConnectomeConv(MessagePassing):
         return self._lesioned(weight, graph), diffusive
 
     def _fused(self, x: Tensor, adjacency: SparseAdjacency, weight: Tensor, diffusive: Tensor | None) -> Tensor:
-        y = ops.aggregate(x, weight, adjacency, reduce=self.reduce)
+        if self.filters == "synapse":
+            y = ops.synaptic_conv2d(x, weight, adjacency)
+            y = y / spread(adjacency.in_degree.clamp_min(1), 4) if self.reduce == "mean" else y
+        else:
+            y = ops.aggregate(x, weight, adjacency, reduce=self.reduce)
         if diffusive is None:
             return y
         total = weight.new_zeros(adjacency.num_neurons, *weight.shape[1:])
-        total = total.index_add(0, adjacency.edge_index[1], weight * _spread(diffusive, weight.dim()))
+        total = total.index_add(0, adjacency.edge_index[1], weight * spread(diffusive, weight.dim()))
         if self.reduce == "mean":
-            total = total / _spread(adjacency.in_degree.clamp_min(1), total.dim())
-        return y - _spread(total, x.dim() - 1) * x
+            total = total / spread(adjacency.in_degree.clamp_min(1), total.dim())
+        return y - weighted(total, x)
 
     def message(self, x_i: Tensor, x_j: Tensor, edge_weight: Tensor, target_weight: Tensor) -> Tensor:
         """The unfused message of each edge: w_e x_u, and w_e (x_u - x_v) for a diffusive gap junction."""
-        message = _spread(edge_weight, x_j.dim() - 1) * x_j
-        return message if self._diffusive is None else message - _spread(target_weight, x_i.dim() - 1) * x_i
+        message = weighted(edge_weight, x_j)
+        return message if self._diffusive is None else message - weighted(target_weight, x_i)
 
     def _update(self, arrived: Tensor) -> Tensor:
+        if self.bank is not None:
+            arrived = depthwise(arrived, self.bank(arrived.shape[1]))
         out = self.unit(arrived)
         if self.bias is not None:
             bias = self.bias if self.bias_per == "neuron" else self._unit_bias(out.shape[1])
-            out = out + _spread(bias, out.dim() - 1).to(out.dtype)
+            out = out + spread(bias, out.dim() - 1).to(out.dtype)
         if self.norm is not None:
             out = self.norm(out.flatten(0, 1)).reshape(out.shape)
         return out if self.activation is None else self.activation(out)
@@ -303,15 +309,19 @@ class ConnectomeConv(MessagePassing):
         ):
             if unknown:
                 raise invalid("edge_index", "the layer's own graph", f"another graph, {what}", remedy)
-        if neurons != expected and (self.bias_per == "neuron" or self.unit.num_units > 1):
+        banks = 1 if self.bank is None else self.bank.num_filters
+        if neurons != expected and (self.bias_per == "neuron" or max(self.unit.num_units, banks) > 1):
             remedy = 'order the neuron axis as connectome.names; for graphs of another size use unit="shared" and '
-            raise invalid("x", f"of {expected} neurons", neurons, remedy + 'bias="unit"')
+            remedy += 'bias="unit"' if banks == 1 else 'bias="unit", and filters="shared" or "synapse"'
+            raise invalid("x", f"of {expected} neurons", neurons, remedy)
 
     def _materialize(self, in_channels: int) -> None:
         """Create and draw the parameters that in_channels=-1 left open."""
         self.in_channels = in_channels
         self.unit.materialize(in_channels)
         self.weights.materialize(in_channels)
+        if self.bank is not None:
+            self.bank.materialize(in_channels)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         saved = state_dict.get(f"{prefix}unit.weight")
@@ -323,27 +333,7 @@ class ConnectomeConv(MessagePassing):
         return (
             f"{type(self).__name__}({self.in_channels}, {self.out_channels}, connectome={self.connectome.name!r}, "
             f"neurons={self.connectome.num_neurons}, edges={self.connectome.num_edges}, "
-            f"parameters={self.weights.num_parameters}, unit={self.unit.unit!r}, kernel_size={self.kernel_size})"
+            f"parameters={self.weights.num_parameters}, unit={self.unit.unit!r}, kernel_size={self.kernel_size}"
+            + ("" if self.filters is None else f", filters={self.filters!r}")
+            + ")"
         )
-
-
-def _single(x: Tensor | tuple[Tensor, Tensor]) -> Tensor:
-    """The one tensor of PyG's pair (sources, targets)."""
-    if isinstance(x, Tensor):
-        return x
-    if len(x) == 2 and x[0] is x[1]:
-        return x[0]
-    raise invalid("x", "one tensor", "different sources and targets", "a connectome has one set of neurons: pass x")
-
-
-def _spread(values: Tensor, axes: int) -> Tensor:
-    """The values with trailing axes of length 1, so that they broadcast against a tensor of so many axes."""
-    return values.reshape(*values.shape, *[1] * (axes - values.dim()))
-
-
-def _silenced(mask: Tensor | None, length: int, index: Tensor, like: Tensor) -> Tensor | None:
-    """The mask (1 intact, 0 silenced) with zeros at `index` too; None while nothing is silenced."""
-    if not index.numel():
-        return mask
-    whole = like.new_ones(length) if mask is None else mask
-    return whole.detach().index_fill(0, index.to(whole.device), 0.0)

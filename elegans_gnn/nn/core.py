@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Neurons, select_neurons
-from elegans_gnn.errors import invalid
+from elegans_gnn.errors import Range, invalid
 from elegans_gnn.graphs import hops_from
 from elegans_gnn.nn._edge_weights import check_connectome
 from elegans_gnn.nn.connectome_conv import ConnectomeConv
@@ -40,11 +40,11 @@ class RecurrentCore(nn.Module):
     Args:
         connectome: the graph.
         channels: F of a vector state, or C of feature maps; the same before and after each step.
-        steps: K >= 1, the largest number of synapses that a signal can cross.
+        steps: K, the largest number of synapses that a signal can cross.
         inputs: the neurons that receive the signal: a role, names such as A,B, indices, a mask, or ``"all"``,
             ``"sources"`` or ``"sinks"``; see :func:`elegans_gnn.connectome.select_neurons`.
         outputs: the neurons that are read, given in the same way.
-        leak: the initial share of its state that a neuron carries into the next step, :math:`\lambda_v` in [0, 1).
+        leak: the share of its own state that a neuron carries into the next step, at the start of training; in [0, 1).
         calibrate: scale the initial weights so that each step multiplies the root mean square of the state by about 1
             (see :meth:`gain_per_step`). Without it, K steps amplify the signal or make it vanish.
         conv: further arguments of :class:`ConnectomeConv` (kernel_size, unit, activation, signs, norm, ...).
@@ -57,6 +57,10 @@ class RecurrentCore(nn.Module):
             in K steps.
     """
 
+    ranges: ClassVar = {
+        "steps": Range(least=1, whole=True, remedy="use 4; the worm's motor neurons are at most 3 synapses away"),
+        "leak": Range(least=0, below=1, remedy="use 0.5; with 1 a state would never decay"),
+    }
     input_index: Tensor
     output_index: Tensor
 
@@ -77,14 +81,11 @@ class RecurrentCore(nn.Module):
         if "keep" in conv:
             _warn_renamed("RecurrentCore(keep=)")
             leak = conv.pop("keep")
-        if not isinstance(steps, int) or steps < 1:
-            remedy = "use steps=4; the motor neurons of the worm are at most 3 synapses away"
-            raise invalid("steps", "a whole number >= 1", steps, remedy)
-        if not isinstance(leak, int | float) or not 0 <= leak < 1:
-            raise invalid("leak", "in [0, 1)", leak, "use 0.5; with 1 a state would never decay")
+        RecurrentCore.ranges["steps"].check("steps", steps)
+        RecurrentCore.ranges["leak"].check("leak", leak)
         sources = select_neurons(connectome, inputs, "inputs")
         targets = select_neurons(connectome, outputs, "outputs")
-        _check_reach(connectome, sources, targets, steps)
+        check_reach(connectome, sources, targets, steps)
         self.connectome, self.steps, self.leak_init, self.calibrate = connectome, steps, leak, calibrate
         self.register_buffer("input_index", torch.from_numpy(sources), persistent=False)
         self.register_buffer("output_index", torch.from_numpy(targets), persistent=False)
@@ -214,7 +215,7 @@ def _warn_renamed(old: str) -> None:
     warnings.warn(f"{old} is now called leak; the next release removes the old name", DeprecationWarning, stacklevel=3)
 
 
-def _check_reach(connectome: Connectome, sources: NDArray[np.int64], targets: NDArray[np.int64], steps: int) -> None:
+def check_reach(connectome: Connectome, sources: NDArray[np.int64], targets: NDArray[np.int64], steps: int) -> None:
     hops = hops_from(connectome, sources)[targets]
     missed = (hops < 0) | (hops > steps)
     if not missed.any():

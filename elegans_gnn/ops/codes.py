@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 # The aggregation: enum elegans_reduce, elegans_dtype, elegans_schedule and elegans_isa in csrc/elegans_gnn.h.
 REDUCE = {"sum": 0, "mean": 1, "mul": 2, "max": 3}
 DTYPE = {"float32": 0, "float64": 1, "bfloat16": 2, "float16": 3}
 SCHEDULE = {"auto": 0, "strips": 1, "rows": 2}
 INSTRUCTION_SET = {"best": 0, "baseline": 1, "avx2": 2, "avx512": 3}
 REDUCES = tuple(REDUCE)
+# The reduces that are scaled sums, and what one edge of a target of this in-degree counts (numbers or tensors).
+SHARES: dict[str, Callable[[Any], Any]] = {"mean": lambda degree: 1 / degree}
 
 # The layout of elegans_call, as a format of `struct`, and its version.
 AGGREGATE_CALL = "=33q"
-ABI = 1
+ABI = 2
 
 # The layout of synaptic_call in csrc/synaptic.h.
-SYNAPTIC_CALL = "=31q"
+SYNAPTIC_CALL = "=32qd6q"
+# enum synaptic_activation in csrc/synaptic.h; a step has one, a convolution alone has none.
+ACTIVATION = {"none": 0, "relu": 1, "gelu": 2, "silu": 3}
 
 # What a call returns that is not 0.
 STATUS = {1: "not enough memory for the working buffers", 2: "this processor lacks the requested instruction set"}

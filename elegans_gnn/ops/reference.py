@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_EMPTY = {"sum": 0.0, "mean": 0.0, "mul": 1.0, "max": 0.0}
+from elegans_gnn.ops import codes
 
 
 class Graph(NamedTuple):
@@ -47,14 +47,14 @@ def forward(problem: Problem) -> Pair:
     """y[b, v, c, k] = reduce over e = (u -> v) of weight[e, c] * x[b, u, c, k], and the winners of max."""
     x, weight, graph, reduce = problem
     wide = accumulation_dtype(x.dtype)
-    y = torch.full(x.shape, _EMPTY[reduce], dtype=wide, device=x.device)
+    y = torch.full(x.shape, 1.0 if reduce == "mul" else 0.0, dtype=wide, device=x.device)
     winner = torch.full(x.shape if reduce == "max" else (0,), -1, dtype=torch.int32, device=x.device)
     for v, edges in _rows(graph):
         messages = [weight[e, :, None].to(wide) * x[:, u].to(wide) for u, e in edges]
         if reduce == "sum":
             y[:, v] = sum(messages)
-        elif reduce == "mean":
-            y[:, v] = sum(messages) / len(messages)
+        elif reduce in codes.SHARES:
+            y[:, v] = sum(messages) * codes.SHARES[reduce](len(messages))
         elif reduce == "mul":
             y[:, v] = torch.stack(messages).prod(dim=0)
         else:
@@ -79,8 +79,8 @@ def backward(problem: Problem, grad_y: Tensor, winner: Tensor, need_x: bool, nee
         for position, (u, e) in enumerate(edges):
             if reduce == "sum":
                 grad_message = grad
-            elif reduce == "mean":
-                grad_message = grad / len(edges)
+            elif reduce in codes.SHARES:
+                grad_message = grad * codes.SHARES[reduce](len(edges))
             elif reduce == "mul":
                 others = messages[:position] + messages[position + 1 :]
                 grad_message = grad * torch.stack(others).prod(dim=0) if others else grad

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from elegans_gnn.errors import invalid, require
+from elegans_gnn.ops import codes
 from elegans_gnn.ops.reference import Graph, Pair, Problem, accumulation_dtype
 
 _scatter = require("torch_scatter")
@@ -35,7 +36,7 @@ def forward(problem: Problem) -> Pair:
         names = torch.cat([graph.perm, graph.perm.new_tensor([-1])])
         winner = names[place.clamp(max=edges)]
     else:
-        y = _scatter.segment_csr(messages, _pointers(graph.rowptr, x), reduce=reduce)
+        y = _scatter.segment_csr(_scaled(messages, graph, reduce), _pointers(graph.rowptr, x), reduce="sum")
     return y.to(x.dtype), winner
 
 
@@ -49,9 +50,7 @@ def backward(problem: Problem, grad_y: Tensor, winner: Tensor, need_x: bool, nee
     messages, edge_weight = _messages(x, weight, graph)
     rows = _pointers(graph.rowptr, x)
     grad_messages = _scatter.gather_csr(grad_y.to(messages.dtype).contiguous(), rows)
-    if reduce == "mean":
-        grad_messages = grad_messages / _targets_degree(graph).to(messages.dtype)[:, None, None]
-    elif reduce == "mul":
+    if reduce == "mul":
         if bool((messages == 0).any()):
             raise invalid(
                 "x and weight", "without zero messages for torch_scatter's mul", "zeros", 'use backend "torch"'
@@ -60,6 +59,8 @@ def backward(problem: Problem, grad_y: Tensor, winner: Tensor, need_x: bool, nee
     elif reduce == "max":
         won = _scatter.gather_csr(winner.long(), rows) == graph.perm[:, None, None]
         grad_messages = torch.where(won, grad_messages, 0.0)
+    else:
+        grad_messages = _scaled(grad_messages, graph, reduce)
     grad_x, grad_weight = x.new_empty(0), weight.new_empty(0)
     if need_x:
         by_source = torch.argsort(graph.perm)[graph.csc_perm]
@@ -88,9 +89,12 @@ def _product(messages: Tensor, graph: Graph) -> Tensor:
     return _scatter.scatter_mul(messages, targets, dim=1, dim_size=degree.numel())
 
 
-def _targets_degree(graph: Graph) -> Tensor:
+def _scaled(messages: Tensor, graph: Graph, reduce: str) -> Tensor:
+    """What each message counts in the sum of its target."""
+    if reduce not in codes.SHARES:
+        return messages
     degree = graph.rowptr.diff()
-    return degree.repeat_interleave(degree)
+    return messages * codes.SHARES[reduce](degree.repeat_interleave(degree).to(messages.dtype))[:, None, None]
 
 
 def _pointers(pointers: Tensor, x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from elegans_gnn.ops import codes
 from elegans_gnn.ops.reference import Graph, Pair, Problem, accumulation_dtype
 
 # Messages held at once: 4M elements are 16 MB in float32, far below a state of benchmark size.
@@ -27,8 +28,9 @@ with warnings.catch_warnings():
 def forward(problem: Problem) -> Pair:
     """See `elegans_gnn.ops.reference.forward`."""
     x, weight, graph, reduce = problem
-    if reduce in ("sum", "mean"):
-        share = _share(graph)[_targets(graph)] if reduce == "mean" else None
+    if reduce == "sum" or reduce in codes.SHARES:
+        share = _share(graph, reduce)
+        share = share if share is None else share[_targets(graph)]
         y = _product(x, weight, graph.rowptr, graph.col, graph.perm, share)
         return y, x.new_empty(0, dtype=torch.int32)
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
@@ -47,8 +49,8 @@ def forward(problem: Problem) -> Pair:
 def backward(problem: Problem, grad_y: Tensor, winner: Tensor, need_x: bool, need_weight: bool) -> Pair:
     """See `elegans_gnn.ops.reference.backward`."""
     x, weight, graph, reduce = problem
-    if reduce in ("sum", "mean"):
-        share = _share(graph) if reduce == "mean" else None
+    if reduce == "sum" or reduce in codes.SHARES:
+        share = _share(graph, reduce)
         grad_x, grad_weight = x.new_empty(0), weight.new_empty(0)
         if need_x:
             out = share[graph.row] if share is not None else None
@@ -97,9 +99,12 @@ def _product(
     return y
 
 
-def _share(graph: Graph) -> Tensor:
-    """1 / in-degree, float64 [N]: what one edge counts in the mean."""
-    return graph.rowptr.diff().clamp(min=1).to(torch.float64).reciprocal()
+def _share(graph: Graph, reduce: str) -> Tensor | None:
+    """What one edge of each target counts in a scaled sum, float64 [N]; None for the plain sum."""
+    if reduce not in codes.SHARES:
+        return None
+    share: Tensor = codes.SHARES[reduce](graph.rowptr.diff().clamp(min=1).to(torch.float64))
+    return share
 
 
 def _sampled(grad_y: Tensor, x: Tensor, weight: Tensor, graph: Graph, share: Tensor | None) -> Tensor:

@@ -31,6 +31,14 @@ def _edge_weight(weight, p, c, offs_k, inner, we, wc, LANE_WEIGHTS: tl.constexpr
 
 
 @triton.jit
+def _scaled(value, first, last, REDUCE: tl.constexpr, ACC: tl.constexpr):
+    """What a value counts in the scaled sum of a target whose edges are first .. last - 1."""
+    if REDUCE == MEAN:
+        value = value / tl.maximum(last - first, 1).to(ACC)
+    return value
+
+
+@triton.jit
 def forward_kernel(
     x, weight, y, winner, rowptr, col, perm,
     neurons, batch, inner, xb, xn, xc, we, wc, yb, yn, yc,
@@ -59,8 +67,7 @@ def forward_kernel(
             who = tl.where(better, p, who)
         else:
             acc = acc + message
-    if REDUCE == MEAN:
-        acc = acc / tl.maximum(last - first, 1).to(ACC)
+    acc = _scaled(acc, first, last, REDUCE, ACC)
 
     rows = v.to(tl.int64) * yn + c * yc + offs_b.to(tl.int64)[:, None] * yb + offs_k[None, :]
     tl.store(y + rows, acc.to(y.dtype.element_ty), mask=mask)
@@ -105,15 +112,15 @@ def backward_kernel(
     for e in range(tl.load(colptr + u), tl.load(colptr + u + 1)):
         v, p = tl.load(row + e).to(tl.int64), tl.load(csc_perm + e)
         grad = tl.load(targets + v * gn, mask=mask, other=0.0).to(ACC)
-        if REDUCE == MEAN:
-            grad = grad / tl.maximum(tl.load(rowptr + v + 1) - tl.load(rowptr + v), 1).to(ACC)
-        elif REDUCE == MUL:
+        if REDUCE == MUL:
             grad = grad * _product_of_others(
                 sources, weight, rowptr, col, perm, v, p, c, offs_k, mask, inner, xn, we, wc,
                 LANE_WEIGHTS, ACC, BLOCK_B, BLOCK_K,
             )  # fmt: skip
         elif REDUCE == MAX:
             grad = tl.where(tl.load(winner + places + v * on, mask=mask, other=-1) == p, grad, 0.0)
+        else:
+            grad = _scaled(grad, tl.load(rowptr + v), tl.load(rowptr + v + 1), REDUCE, ACC)
         if NEED_X:
             acc = acc + _edge_weight(weight, p, c, offs_k, inner, we, wc, LANE_WEIGHTS, ACC) * grad
         if NEED_WEIGHT:

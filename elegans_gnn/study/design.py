@@ -85,7 +85,10 @@ class Design:
         numbers = {"margin": self.margin, "alpha": self.alpha}
         for name, value in numbers.items():
             if not 0 < value < (1 if name == "alpha" else float("inf")):
-                raise invalid(name, "positive" if name == "margin" else "in 0..1", value, "0.05 is usual for alpha")
+                remedy = "pass the smallest difference that matters" if name == "margin" else "0.05 is usual"
+                raise invalid(name, "positive" if name == "margin" else "in 0..1", value, remedy)
+        if not self.seeds:
+            raise invalid("seeds", "at least one number", "none", "pass seeds=range(19)")
         if len(set(self.seeds)) != len(self.seeds):
             raise invalid("seeds", "all different", list(self.seeds), "pass seeds=range(19)")
         if self.num_comparisons == 0:

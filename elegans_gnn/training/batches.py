@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from elegans_gnn._shapes import Float, Int
+from elegans_gnn._shapes import Bool, Float, Int
 from elegans_gnn.datasets import INK_THRESHOLD, Images, ink
 from elegans_gnn.errors import invalid
 from elegans_gnn.training.config import TrainingConfig
 from elegans_gnn.training.metrics import EVALUATION_BATCH
-from elegans_gnn.training.settings import Augment
+from elegans_gnn.training.settings import Augment, check_size
 
 Batch = Tensor | tuple[Tensor, Tensor]
 # How far "strong" goes. Lengths are for images of 28 pixels and grow and shrink with the size.
@@ -28,6 +28,8 @@ _NOMINAL_SIZE = 28
 # Elastic displacements are drawn on a grid of so many points each way and are smooth in between.
 _KNOTS = 5
 _INK_CUTS = (0.15, 0.5)
+# Random erasing (Zhong et al. 2020, arXiv:1708.04896): shares of the image's area, and the largest ratio of the sides.
+_ERASED, _RATIO = (0.02, 0.4), 3.3
 
 
 class TrainingBatches:
@@ -59,6 +61,7 @@ class TrainingBatches:
         self.batch_size = min(config.optim.batch_size, len(images.pixels)) // self.processes * self.processes
         if not self.batch_size:
             raise invalid("devices", f"at most {len(images.pixels)}, the training images", self.processes, "use fewer")
+        check_size(config.augment, images.pixels.shape[-1])
         self.per_epoch = len(images.pixels) // self.batch_size
         self.binary = config.task == "autoencoder"
 
@@ -90,7 +93,7 @@ class TrainingBatches:
         # Distinct for every (seed, epoch) within 2^20 epochs.
         generator = torch.Generator().manual_seed((self.config.optim.seed << 20) + epoch)
         order = torch.randperm(count, generator=generator)
-        return order, Augmentation(self.config.augment, count, size, generator, binary=self.binary)
+        return order, Augmentation(self.config.augment, count, size, generator, binary=self.binary, epoch=epoch)
 
 
 class ValidationBatches:
@@ -126,9 +129,12 @@ class Augmentation:
         count, size: number of images, and their height and width.
         generator: of this epoch; the tables are drawn from it in a fixed order.
         binary: turn the pixels into ink, the cut being part of the augmentation; else grey values and colours stay.
+        epoch: its number, for what alternates.
     """
 
-    def __init__(self, settings: Augment, count: int, size: int, generator: torch.Generator, *, binary: bool) -> None:
+    def __init__(
+        self, settings: Augment, count: int, size: int, generator: torch.Generator, *, binary: bool, epoch: int = 0
+    ) -> None:
         self.kind, self.share, self.binary = settings.augment, settings.augment_share, binary
         self.cutout = settings.cutout
         reach = 0 if settings.augment == "none" else settings.shift
@@ -140,8 +146,13 @@ class Augmentation:
             self.affine = 2 * torch.rand(count, 5, generator=generator) - 1
             self.elastic = torch.randn(count, 2, _KNOTS, _KNOTS, generator=generator)
         elif self.kind == "crop-flip":
-            self.mirrored = torch.rand(count, generator=generator) < 0.5
+            sides = {"random": torch.rand(count, generator=generator) < 0.5, "alternating": _alternating(count, epoch)}
+            self.mirrored = sides.get(settings.flip)
             self.holes = torch.randint(0, size, (count, 2), generator=generator)
+            self.erase = settings.erase
+            if self.erase:
+                self.corners, self.sides = _rectangles(torch.rand(count, 5, generator=generator), size, self.erase)
+                self.paint = torch.rand(count, generator=generator)
 
     def __call__(
         self, pixels: Float[Tensor, "image channel height width"], index: Int[Tensor, "batch"]
@@ -149,7 +160,12 @@ class Augmentation:
         """The images at these places, changed as this epoch wants it."""
         batch = shifted(pixels[index], self.moves[index])
         if self.kind == "crop-flip":
-            batch = cut_out(mirrored(batch, self.mirrored[index]), self.holes[index], self.cutout)
+            if self.mirrored is not None:
+                batch = mirrored(batch, self.mirrored[index])
+            if self.erase:
+                batch = painted(batch, self.corners[index], self.sides[index], self.paint[index])
+            if self.cutout:
+                batch = cut_out(batch, self.holes[index], self.cutout)
         cuts = torch.full((len(index),), INK_THRESHOLD)
         if self.kind == "strong":
             chosen = self.chosen[index]
@@ -217,15 +233,51 @@ def mirrored(
     return torch.where(mirror[:, None, None, None], pixels.flip(-1), pixels)
 
 
+def _alternating(count: int, epoch: int) -> Bool[Tensor, "image"]:
+    """One half of the images in even epochs, the other in odd ones: two epochs show both sides (airbench's flip)."""
+    # Multiplicative hashing of the image's number: neighbours fall into either half.
+    return (((torch.arange(count) * 2654435761) >> 16) + epoch) % 2 == 0
+
+
 def cut_out(
     pixels: Float[Tensor, "batch channel height width"], centres: Int[Tensor, "batch 2"], side: int
 ) -> Float[Tensor, "batch channel height width"]:
     """A square of `side` pixels set to background in each image, cut off at the borders; side 0 changes nothing."""
-    if not side:
-        return pixels
-    height, width = pixels.shape[-2:]
-    first = centres - side // 2
-    rows = torch.arange(height)[None, :] - first[:, :1]
-    columns = torch.arange(width)[None, :] - first[:, 1:]
-    hole = ((rows >= 0) & (rows < side))[:, :, None] & ((columns >= 0) & (columns < side))[:, None, :]
-    return pixels.masked_fill(hole[:, None], 0.0)
+    sides = torch.full_like(centres, side)
+    return painted(pixels, centres - side // 2, sides, torch.zeros(len(pixels)))
+
+
+def painted(
+    pixels: Float[Tensor, "batch channel height width"],
+    corners: Int[Tensor, "batch 2"],
+    sides: Int[Tensor, "batch 2"],
+    paint: Float[Tensor, "batch"],
+) -> Float[Tensor, "batch channel height width"]:
+    """A rectangle in each image set to one value, cut off at the borders.
+
+    Args:
+        pixels: the images.
+        corners: row and column of its first pixel.
+        sides: its height and width; 0 for none.
+        paint: the value.
+    """
+    down, right = (
+        (place := torch.arange(length) - corners[:, axis, None]).ge(0) & (place < sides[:, axis, None])
+        for axis, length in enumerate(pixels.shape[-2:])
+    )
+    hole = down[:, None, :, None] & right[:, None, None, :]
+    return torch.where(hole, paint[:, None, None, None], pixels)
+
+
+def _rectangles(
+    draws: Float[Tensor, "image 5"], size: int, share: float
+) -> tuple[Int[Tensor, "image 2"], Int[Tensor, "image 2"]]:
+    """Corners and sides of rectangles inside the image, from uniform draws; a `share` of the images has one.
+
+    Area and the logarithm of height / width are uniform; a side longer than the image is cut to it.
+    """
+    low, high = _ERASED
+    area, tall = size**2 * (low + (high - low) * draws[:, 0]), _RATIO ** (2 * draws[:, 1] - 1)
+    sides = torch.stack([(area * tall).sqrt(), (area / tall).sqrt()], dim=1).round().long().clamp(1, size)
+    corners = (draws[:, 2:4] * (size - sides + 1)).long()
+    return corners, sides * (draws[:, 4, None] < share)

@@ -7,14 +7,13 @@ on the command line (``--steps 2000``), and read by group (``config.optim.steps`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 from elegans_gnn.datasets import DATA, data_set_of
 from elegans_gnn.errors import invalid, unknown_name
 from elegans_gnn.training.model_options import (
     checked_options,
-    chooser,
     idle_settings,
     known_options,
     no_effect,
@@ -25,11 +24,14 @@ from elegans_gnn.training.presets import AUTOENCODER, CLASSIFIER, Recipes
 from elegans_gnn.training.settings import (
     GROUPS,
     Augment,
+    Core,
     Data,
     Graph,
     Machine,
     Model,
     Optim,
+    Options,
+    check_size,
     check_value,
     declared,
     without_effect,
@@ -53,6 +55,7 @@ class TrainingConfig:
     data: Data
     graph: Graph
     model: Model
+    core: Core
     optim: Optim
     augment: Augment
     machine: Machine
@@ -72,27 +75,35 @@ class TrainingConfig:
         known = declared(self.task)
         for name, item in known.items():
             if name in settings:
+                if item.metadata["choices"] and type(settings[name]) is int:
+                    settings[name] = str(settings[name])  # precision=32
                 check_value(name, settings[name], item)
         chosen = {name: item.default for name, item in known.items()}
         chosen |= {name: value for name, value in {**recipe, **settings}.items() if name in known}
+        idle = self._idle(chosen)
         for name in recipe.keys() - settings.keys():
-            if name in known and without_effect(known[name], chosen):
+            if name in known and (name in idle or without_effect(known[name], chosen)):
                 chosen[name] = known[name].default
         for group in GROUPS:
             mine = {item.name: chosen[item.name] for item in fields(group) if item.name in chosen}
             object.__setattr__(self, group.__name__.lower(), group(**mine))
         self._check_together(chosen)
-        options = {name: value for name, value in settings.items() if name not in known}
-        usual = {name: value for name, value in recipe.items() if name not in known}
+        options, usual = ({k: v for k, v in given.items() if k not in known} for given in (settings, recipe))
+        of_model, of_core = Options(usual), Options()
         # The options of a recipe are meant for our own model; a test holds them to its class.
         if options or self.model.model != "elegans" or self.model.backbone:
-            options = checked_options(self.task, self.model, options)
-            taken = known_options(self.task, self.model)
-            usual = {name: value for name, value in usual.items() if name in taken}
-            for name in idle_settings(self.task, self.model):
-                if chosen[name] != known[name].default:
-                    raise no_effect(name, chosen[name], chooser(self.model))
-        self.model.options.update({**usual, **options})
+            of_model, of_core = checked_options(self.task, self.model, self.core, options, usual)
+        for name in idle:
+            if chosen[name] != known[name].default:
+                raise no_effect(name, chosen[name], idle[name])
+        object.__setattr__(self, "model", replace(self.model, options=of_model))
+        object.__setattr__(self, "core", replace(self.core, options=of_core))
+
+    def _idle(self, chosen: Mapping[str, Any]) -> dict[str, str]:
+        """The settings that have no effect on the chosen model, see :func:`idle_settings`."""
+        model, core = Model(model=chosen["model"], backbone=chosen.get("backbone", "")), Core(core=chosen["core"])
+        # Ours needs no look at its class, which would import torch.
+        return {} if (model, core) == (Model(), Core()) else idle_settings(self.task, model, core)
 
     def _check_together(self, chosen: Mapping[str, Any]) -> None:
         for name, item in declared(self.task).items():
@@ -101,6 +112,8 @@ class TrainingConfig:
                 raise no_effect(name, chosen[name], idle)
         if chosen.get("fold") and chosen["data"] in DATA and not DATA[chosen["data"]].folds:
             raise no_effect("fold", chosen["fold"], f"data={chosen['data']}")
+        if chosen["data"] in DATA:
+            check_size(self.augment, DATA[chosen["data"]].shape[1])
         if self.machine.precision == "16" and self.machine.accelerator == "cpu":
             raise invalid("precision", "32 or bf16 on the CPU", "16", "use precision=bf16, or accelerator=gpu")
         size, processes = self.optim.batch_size, self.machine.processes
@@ -125,14 +138,14 @@ class TrainingConfig:
 
     def model_keywords(self) -> dict[str, Any]:
         """The keywords of the model's class that differ from its own defaults, after the connectome."""
-        own = {} if self.model.core == Model().core else {"core": self.model.core}
-        return own | {option_name(name, self.task): value for name, value in self.model.options.items()}
+        own = {} if self.core.core == Core().core else {"core": self.core.core}
+        return own | {option_name(name, self.task): value for name, value in self._options().items()}
 
     def changed(self, **settings: Any) -> Self:
         """A copy with other settings. With another model, options that have their defaults are left to it."""
         given = self.given()
-        if settings.keys() & {"model", "core", "backbone"} and self.model.options:
-            usual = known_options(self.task, self.model)
+        if settings.keys() & {"model", "core", "backbone"} and self._options():
+            usual = known_options(self.task, self.model, self.core)
             given = {k: v for k, v in given.items() if k not in usual or v != usual[k].default}
         return type(self)(**{**given, **settings})
 
@@ -144,18 +157,22 @@ class TrainingConfig:
 
     def resolved(self) -> Self:
         """The same configuration with every option of the model and its core written out; imports torch."""
-        usual = {name: option.default for name, option in known_options(self.task, self.model).items()}
-        return self._made({**usual, **self.settings()}, {})
+        known = known_options(self.task, self.model, self.core)
+        return type(self)(**{**{name: option.default for name, option in known.items()}, **self.settings()})
 
     def settings(self) -> dict[str, Any]:
         """All settings and the options that were given, by name."""
         groups = [getattr(self, group.__name__.lower()) for group in GROUPS]
         every = {item.name: getattr(group, item.name) for group in groups for item in fields(group)}
-        return {**{name: every[name] for name in declared(self.task)}, **self.model.options}
+        return {**{name: every[name] for name in declared(self.task)}, **self._options()}
+
+    def _options(self) -> dict[str, Any]:
+        return {**self.model.options, **self.core.options}
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON and checkpoints hold them, with the version of the format and the task."""
-        return {"format": FORMAT, "task": self.task, **self.settings()}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in self.settings().items()}
+        return {"format": FORMAT, "task": self.task, **plain}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
@@ -185,7 +202,7 @@ class TrainingConfig:
         """The same run cut to seconds: every part is used, the figures mean nothing."""
         cut = self._smoke_cut(self.settings())
         cut["batch_size"] = -(-cut["batch_size"] // self.machine.processes) * self.machine.processes
-        return self._made({**self.given(), **cut}, {})
+        return self._made(cut, {name: value for name, value in self.given().items() if name not in cut})
 
     @classmethod
     def _smoke_cut(cls, chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,8 +213,8 @@ class TrainingConfig:
     @classmethod
     def _recipe(cls, name: str, chosen: Mapping[str, Any]) -> Mapping[str, Any]:
         data = chosen.get("data", "")
-        family = DATA[data_set_of(data)].family if isinstance(data, str) else ""
-        known = cls.recipes.get(family, cls.recipes[""])
+        keys = (data, DATA[data_set_of(data)].family, "") if isinstance(data, str) else ("",)
+        known = next(cls.recipes[key] for key in keys if key in cls.recipes)
         if name not in known:
             raise unknown_name("preset", name, known)
         return known[name]

@@ -166,12 +166,14 @@ def groups_of(model: Any, settings: Optim) -> list[dict[str, Any]]:
         lr=settings.learning_rate,
         muon_lr=settings.muon_learning_rate,
         weight_decay=settings.weight_decay,
+        synapse_parts=model.synapse_parts(),
+        synapse_lr=settings.synapse_learning_rate,
     )
 
 
 def averaging(decay: float) -> WeightAveraging:
     """Exponential moving average of the weights as a callback, see :func:`exponential_average`."""
-    return WeightAveraging(use_buffers=False, avg_fn=exponential_average(decay))
+    return WeightAveraging(use_buffers=False, multi_avg_fn=exponential_average(decay))
 
 
 def diverged(what: str, value: float, step: int, settings: Optim) -> InvalidArgumentError:

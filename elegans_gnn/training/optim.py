@@ -91,7 +91,14 @@ def orthogonalize(matrix: Tensor) -> Tensor:
 
 
 def parameter_groups(
-    model: nn.Module, *, matrix_parts: Iterable[nn.Module], lr: float, muon_lr: float, weight_decay: float
+    model: nn.Module,
+    *,
+    matrix_parts: Iterable[nn.Module],
+    lr: float,
+    muon_lr: float,
+    weight_decay: float,
+    synapse_parts: Iterable[nn.Module] = (),
+    synapse_lr: float = 0.0,
 ) -> list[dict[str, Any]]:
     """Sort a model's parameters: matrices of some parts to Muon, other matrices to AdamW, vectors to AdamW undecayed.
 
@@ -99,19 +106,23 @@ def parameter_groups(
         model: everything to train.
         matrix_parts: modules whose weights are dense linear maps; synapses and neuron units are not among them.
         lr, muon_lr: peak learning rates; with a `muon_lr` of 0 AdamW takes all matrices.
-        weight_decay: for all matrices.
+        weight_decay: for all matrices; filters count as such.
+        synapse_parts: modules whose weights belong to synapses.
+        synapse_lr: their peak learning rate; 0 for `lr`.
     """
     parts = matrix_parts if muon_lr else []
     dense = [p for part in parts for p in part.parameters() if p.dim() > 1 and p.shape[0] > _LEAST_ROWS]
     # The first convolution sees one grey value: a filter bank, not a map between spaces.
     dense = [p for p in dense if p.dim() == 2 or p.shape[1] > 1]
     taken = {id(p) for p in dense}
-    rest = [p for p in model.parameters() if id(p) not in taken]
-    groups = [
-        {"params": dense, "lr": muon_lr, "weight_decay": weight_decay, "muon": True},
-        {"params": [p for p in rest if p.dim() > 1], "lr": lr, "weight_decay": weight_decay, "muon": False},
-        {"params": [p for p in rest if p.dim() <= 1], "lr": lr, "weight_decay": 0.0, "muon": False},
-    ]
+    wired = {id(p) for part in (synapse_parts if synapse_lr else ()) for p in part.parameters()} - taken
+    groups = [{"params": dense, "lr": muon_lr, "weight_decay": weight_decay, "muon": True}]
+    for rate, of_synapses in ((lr, False), (synapse_lr, True)):
+        rest = [p for p in model.parameters() if id(p) not in taken and (id(p) in wired) == of_synapses]
+        groups += [
+            {"params": [p for p in rest if p.dim() > 1], "lr": rate, "weight_decay": weight_decay, "muon": False},
+            {"params": [p for p in rest if p.dim() <= 1], "lr": rate, "weight_decay": 0.0, "muon": False},
+        ]
     return [group for group in groups if group["params"]]
 
 
@@ -121,16 +132,17 @@ def warmup_cosine(step: int, *, warmup: int, total: int) -> float:
     return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
 
 
-def exponential_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """The `avg_fn` of :class:`torch.optim.swa_utils.AveragedModel` for a moving average of weights.
+def exponential_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+    """The `multi_avg_fn` of :class:`torch.optim.swa_utils.AveragedModel` for a moving average of weights.
 
     Args:
         decay: what the average keeps of itself at each update, approached from 0.1 by (1 + count) / (10 + count), so
             that the first random weights are forgotten soon.
     """
 
-    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+    def average(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
         seen = float(count)
-        return torch.lerp(averaged, current, 1 - min(decay, (1 + seen) / (10 + seen)))
+        # One call for all tensors: a loop over those of a frozen backbone takes longer than a step of its head.
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + seen) / (10 + seen)))
 
     return average

@@ -1,7 +1,7 @@
-"""The recipes behind `--preset`: what differs from the defaults, by family of data sets.
+"""The recipes behind `--preset`: what differs from the defaults, by data set or by family of data sets.
 
-Options in them (`encoder_width`, `width`, `blocks`) are those of our own model; other models leave out what they do not
-take, and a test holds each recipe to the model's class.
+Options in them (`encoder_width`, `width`, `core_steps`) are those of the recipe's model, `elegans` where it names none;
+other models ignore those that they do not take, and a test holds each recipe to the model's class.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-# Family of data sets -> preset -> settings; "" stands for every family without an entry of its own.
+# Data set or family -> preset -> settings; "" is for all without an entry of their own.
 Recipes: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 _TINY = {"steps": 6, "validate_every": 3, "warmup": 2, "batch_size": 32}
@@ -31,11 +31,32 @@ AUTOENCODER: Recipes = {
 _GREY = {"augment": "strong", "augment_share": 0.9, "weight_decay": 0.1, "muon_learning_rate": 0.01}
 _SMALL = {**_GREY, "shift": 0, "ema": 0.99}
 _COLOUR = {"augment": "crop-flip", "shift": 4, "weight_decay": 0.05, "muon_learning_rate": 0.02, "label_smoothing": 0.1}
+# Filters of synapses want a rate far above that of dense matrices.
+_FASHION = {
+    "model": "elegansnet",
+    "learning_rate": 0.01,
+    "synapse_learning_rate": 0.01,
+    "batch_size": 64,
+    "weight_decay": 0.0,
+}
 CLASSIFIER: Recipes = {
     "": {
         "smoke": {**_GREY, **_TINY},
         "demo": {**_GREY, "steps": 1000},
         "headline": {**_GREY, "steps": 2000, "ema": 0.999},
+    },
+    "fashion-mnist": {
+        "smoke": {**_FASHION, **_TINY, "core_steps": 1, "late_steps": 2},
+        "demo": {**_FASHION, "steps": 2500, "validate_every": 500},
+        "headline": {
+            **_FASHION,
+            "steps": 30_000,
+            "validate_every": 1000,
+            "augment": "crop-flip",
+            "shift": 2,
+            "flip": "alternating",
+            "erase": 0.25,
+        },
     },
     "digits": {
         "smoke": {**_SMALL, **_TINY},

@@ -41,8 +41,10 @@ def model_name(model: Any) -> str:
     graph = getattr(model, "connectome", None)
     if graph is None:
         return type(model).__name__
-    core = model.arguments.get("core", "message-passing")
-    return str(graph.name) if core == "message-passing" else f"{graph.name}, {core}"
+    if model.arguments.get("head", "worm") != "worm":
+        return f"{model.arguments['head']} head"
+    core = model.arguments.get("core") or model.arguments.get("synapses", "trained")
+    return str(graph.name) if core in ("message-passing", "trained") else f"{graph.name}, {core}"
 
 
 def reconstruction_table(title: str, rows: dict[str, dict[str, float]]) -> Table:

@@ -126,19 +126,21 @@ def finish_classifier(fitted: FittedRun) -> ClassifierResult:
 
 
 def edge_weights_of(model: Any) -> torch.Tensor | None:
-    """The weights of the synapses in the order of the graph's edges, where the core has such."""
-    conv = getattr(getattr(model, "core", None), "conv", None)
-    if conv is None:
+    """Weights [E] or filters [E, F] of the synapses in the order of the graph's edges, where the core has such."""
+    core = getattr(model, "core", None)
+    layer: Any = getattr(core, "conv", core)
+    if not hasattr(layer, "edge_weight"):
         return None
-    weights: torch.Tensor = conv.edge_weight()
-    return weights.detach()
+    weights: torch.Tensor = layer.edge_weight().detach()
+    return weights.flatten(1) if weights.dim() > 1 else weights
 
 
 def _complete(fitted: FittedRun, result: Result, more: dict[str, Any]) -> None:
     model = result.model
     graph, weights = getattr(model, "connectome", None), edge_weights_of(model)
     if graph is not None and weights is not None:
-        plot_edge_weights(graph, weights.numpy(), fitted.folder / "edge_weights.png")
+        # The core may have merged parallel edges.
+        plot_edge_weights(model.core.connectome, weights.numpy(), fitted.folder / "edge_weights.png")
     summary: dict[str, Any] = {
         "test": result.test,
         "validation": result.validation,

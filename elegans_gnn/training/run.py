@@ -31,6 +31,7 @@ from elegans_gnn.training.checkpoint import (
     read_plain,
 )
 from elegans_gnn.training.config import CONFIGS, AutoencoderConfig, ClassifierConfig, TrainingConfig
+from elegans_gnn.training.features import with_features
 from elegans_gnn.training.folder import (
     BEST,
     CONFIG,
@@ -175,6 +176,7 @@ def _fit(
     module = MODULES[config.task](config, model, shape, images.classes, own_images=source is not None)
     if saved is not None:
         load_resumed(module, saved, last)
+    training, validation, test = with_features(config, model, training, validation, images.test, progress)
 
     keeper = LastCheckpoint(last, config.validation_interval)
     with new_folder(folder, last) if first_process and not resume else nullcontext():
@@ -182,7 +184,7 @@ def _fit(
             write_json(folder / CONFIG, config.to_dict())
         trainer = _trainer(config, folder, keeper, callbacks, progress, sync)
         _run(trainer, config, module, keeper, training, validation, resume)
-    return FittedRun(folder, open_checkpoint(folder / BEST), training, validation, images.test, keeper.seconds)
+    return FittedRun(folder, open_checkpoint(folder / BEST), training, validation, test, keeper.seconds)
 
 
 def _run(

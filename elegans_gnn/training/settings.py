@@ -1,18 +1,17 @@
 """The settings of a training run, each once: name, type, default, range and one line of help, in groups.
 
-The options of a model and of its core are not listed here: they are the keywords of the model's class, see
+The options of a model and of its core are not listed here: they are the keywords of their classes, see
 :func:`elegans_gnn.models.options_of`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
 from typing import Any, get_type_hints
 
-from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.errors import Range, invalid, unknown_name
 
 CLASSIFIER_ONLY = "classifier"
 
@@ -21,29 +20,47 @@ def setting(
     default: Any,
     help: str,
     *,
-    least: float = -math.inf,
-    above: float = -math.inf,
-    most: float = math.inf,
-    below: float = math.inf,
     choices: tuple[str, ...] = (),
     only: tuple[str, tuple[str, ...]] | None = None,
     unless: tuple[str, str] | None = None,
     task: str = "",
+    **limits: Any,
 ) -> Any:
     """A field of a group of settings.
 
     Args:
         default: the value if none is given.
         help: one line for the command line.
-        least, above, most, below: the range: value >= least, > above, <= most, < below.
         choices: the only values.
         only: another setting, and its values with which this one has an effect.
         unless: another setting, and its value with which this one has no effect.
         task: the only task that has this setting.
+        limits: of a number: least, above, most or below, see :class:`Range`.
     """
-    limits = {"least": least, "above": above, "most": most, "below": below}
     named = {"help": help, "choices": choices, "only": only, "unless": unless, "task": task}
-    return field(default=default, metadata={**limits, **named})
+    return field(default=default, metadata={"range": Range(whole=isinstance(default, int), **limits), **named})
+
+
+class Options(Mapping[str, Any]):
+    """The options of a model or of a core: a mapping that never changes, so that a configuration can be hashed."""
+
+    def __init__(self, given: Mapping[str, Any] | None = None) -> None:
+        self._given = dict(given or {})
+
+    def __getitem__(self, name: str) -> Any:
+        return self._given[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._given)
 
 
 @dataclass(frozen=True)
@@ -51,7 +68,13 @@ class Data:
     """The images."""
 
     data: str = setting("mnist5k", "a folder with MNIST's idx files, or a data set (mnist5k: no download)")
-    data_dir: str = setting("downloads", "where torchvision keeps data sets")
+    data_dir: str = setting("downloads", "folder with a data set's files, or where torchvision puts them")
+    feature_cache: str = setting(
+        "",
+        "folder that keeps a frozen backbone's features of the images; empty: computed at every step",
+        only=("augment", ("none",)),
+        task=CLASSIFIER_ONLY,
+    )
     fold: int = setting(0, "which fifth of the digits is the test part", least=0, most=4, task=CLASSIFIER_ONLY)
 
 
@@ -68,15 +91,23 @@ class Graph:
 
 @dataclass(frozen=True)
 class Model:
-    """The model and its core."""
+    """The model."""
 
     model: str = setting("elegans", "our model, or a baseline")
-    core: str = setting("message-passing", "what connects the input neurons with the output neurons")
     backbone: str = setting(
         "", "a model of torchvision, or timm/NAME, whose head becomes the connectome", task=CLASSIFIER_ONLY
     )
-    # The keywords of the model's class and of its core, by the names of their settings.
-    options: dict[str, Any] = field(default_factory=dict)
+    # The keywords of the model's class, by the names of their settings.
+    options: Options = field(default_factory=Options)
+
+
+@dataclass(frozen=True)
+class Core:
+    """The core of the model."""
+
+    core: str = setting("message-passing", "what connects the input neurons with the output neurons")
+    # The keywords of the core's class, by the names of their settings.
+    options: Options = field(default_factory=Options)
 
 
 @dataclass(frozen=True)
@@ -88,6 +119,9 @@ class Optim:
     learning_rate: float = setting(2e-3, "peak rate of AdamW: synapses, units, biases, norms", above=0)
     muon_learning_rate: float = setting(
         0.05, "peak rate of Muon: dense and convolution matrices; 0 leaves them to AdamW", least=0
+    )
+    synapse_learning_rate: float = setting(
+        0.0, "peak rate of AdamW for the weights and filters of synapses; 0: learning_rate", least=0
     )
     weight_decay: float = setting(0.02, "decay of all matrices", least=0)
     label_smoothing: float = setting(
@@ -107,13 +141,26 @@ class Augment:
 
     augment: str = setting(
         "shift",
-        "none, shift, strong (turned, scaled, sheared, moved and bent) or crop-flip",
+        "none, shift, strong (turned, scaled, sheared, moved and bent) or crop-flip (moved and mirrored)",
         choices=("none", "shift", "strong", "crop-flip"),
     )
     augment_share: float = setting(
         0.5, "share of the images that strong changes; the others shift", least=0, most=1, only=("augment", ("strong",))
     )
     shift: int = setting(1, "images move by up to this many pixels each way", least=0, unless=("augment", "none"))
+    flip: str = setting(
+        "random",
+        "when crop-flip mirrors an image: none, random, or alternating (every second epoch)",
+        choices=("none", "random", "alternating"),
+        only=("augment", ("crop-flip",)),
+    )
+    erase: float = setting(
+        0.0,
+        "share of the images in which crop-flip paints a random rectangle over; 0: none",
+        least=0,
+        most=1,
+        only=("augment", ("crop-flip",)),
+    )
     cutout: int = setting(
         0, "side of the square that crop-flip blanks; 0: none", least=0, only=("augment", ("crop-flip",))
     )
@@ -135,7 +182,7 @@ class Machine:
         return self.devices * self.nodes
 
 
-GROUPS: tuple[type, ...] = (Data, Graph, Model, Optim, Augment, Machine)
+GROUPS: tuple[type, ...] = (Data, Graph, Model, Core, Optim, Augment, Machine)
 
 
 @cache
@@ -152,16 +199,6 @@ def type_of(name: str) -> type:
     return kind
 
 
-def range_of(item: Field[Any]) -> str:
-    """The range of a setting in words; empty where there is none."""
-    least, above, most, below = (item.metadata[bound] for bound in ("least", "above", "most", "below"))
-    if below < math.inf:
-        return f"in [{least}, {below})"
-    if most < math.inf:
-        return f"{least} to {most}" if type_of(item.name) is int else f"in [{least}, {most}]"
-    return "positive" if above == 0 else f">= {least}" if least > -math.inf else ""
-
-
 def check_value(name: str, value: Any, item: Field[Any]) -> None:
     """Refuse a value of another type, out of range or not among the choices."""
     kind, about = type_of(name), item.metadata
@@ -170,12 +207,15 @@ def check_value(name: str, value: Any, item: Field[Any]) -> None:
         raise invalid(name, f"of type {kind.__name__}", repr(value), f"use {name}={item.default!r}")
     if about["choices"] and value not in about["choices"]:
         raise unknown_name(name, value, about["choices"])
-    if kind is str:
-        return
-    least, above, most, below = (about[bound] for bound in ("least", "above", "most", "below"))
-    if not (least <= value <= most and above < value < below):
-        usual = max(least, item.default) if kind is int else item.default
-        raise invalid(name, range_of(item), value, f"use {name}={usual}")
+    if kind in (int, float):
+        about["range"].check(name, value, f"use {name}={item.default}")
+
+
+def check_size(augment: Augment, size: int) -> None:
+    """Refuse changes that would leave nothing of images of this height and width."""
+    for name, value in (("shift", augment.shift), ("cutout", augment.cutout)):
+        if value >= size and augment.augment != "none":
+            raise invalid(name, f"< {size}, the size of the images", value, f"use {name}={size // 4}")
 
 
 def without_effect(item: Field[Any], chosen: Mapping[str, Any]) -> str:

@@ -16,7 +16,11 @@ TRAIN = ["train", "digits-classifier", "--smoke", "--backbone", "resnet18", "--w
     [
         ("IMAGENET1K_V1", "the weights 'IMAGENET1K_V1' of resnet18 are not on disk and cannot be fetched ("),
         ("DEFAULT", "the weights 'DEFAULT' of resnet18 are not on disk and cannot be fetched ("),
-        ("resnet18", "weights must be DEFAULT or one of IMAGENET1K_V1, got 'resnet18'; choose one of these"),
+        (
+            "resnet18",
+            "weights must be DEFAULT or one of IMAGENET1K_V1, or a file (.bin, .pt, .pth, .safetensors), got "
+            "'resnet18'; choose one of these",
+        ),
     ],
 )
 def test_weights_without_network(

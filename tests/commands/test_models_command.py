@@ -31,6 +31,18 @@ def test_json_has_every_model_with_its_sizes(capsys):
     assert by_name["autoencoder", "elegans"]["connectome"] == "varshney2011"
     assert by_name["classifier", "logistic"]["flops"] == 2 * 784 * 10
     assert by_name["classifier", "vit"]["connectome"] is None
+    assert by_name["classifier", "vit"]["in_core"] is None
+    assert by_name["classifier", "elegansnet"]["core"] is None
+    assert all(share > 0.85 for share in by_name["classifier", "elegansnet"]["in_core"].values())
+    elegans = by_name["classifier", "elegans"]
+    assert elegans["in_core"]["parameters"] == elegans["parts"]["core"] / elegans["parameters"]
+    assert 0 < elegans["in_core"]["flops"] < 0.15
+
+
+def test_the_table_shows_the_share_on_synapses_and_neurons(capsys):
+    assert run("--task", "classifier") == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if " elegansnet (varshney2011) " in line]
+    assert line.rstrip().endswith("98%, 98% of FLOP")
 
 
 def test_the_table_shows_one_task(capsys):

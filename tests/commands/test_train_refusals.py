@@ -47,7 +47,10 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "negative decay": ([AUTO, "--weight-decay", "-1"], "weight_decay must be >= 0, got -1.0; .*"),
     "unknown accelerator": ([AUTO, "--accelerator", "tpu"], "accelerator must be one of cpu, gpu, auto, got 'tpu'; .*"),
     "a folder that is not MNIST": ([AUTO, "--data", "."], "data must be mnist5k, mnist, or a folder .*, got '.' .*"),
-    "no such folder": ([AUTO, "--data", "pictures"], "data must be .*, got 'pictures' .no such folder.; unpack .*"),
+    "no such folder": (
+        [AUTO, "--data", "pictures"],
+        "data must be .*, got 'pictures' .no such folder.; put the four .*",
+    ),
     "existing run": ([AUTO, "--name", "old"], "name must be a new run's name, got 'old', which exists in runs; .*"),
     "a path as a name": ([AUTO, "--name", "../out"], "name must be a plain folder name, got '../out'; .*"),
     "a file for the runs": ([AUTO, "--runs", "notes.txt"], "runs must be a folder, got notes.txt, which is a file; .*"),
@@ -80,7 +83,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     ),
     "unknown setting": (
         [AUTO, "--config", "unknown.yaml"],
-        "a setting in unknown.yaml must be one of .*, got 'step'; did you mean 'steps'.",
+        "unknown.yaml: setting 'step' is unknown; did you mean 'steps'. It must be one of data, .*",
     ),
     "wrong type in a file": ([AUTO, "--config", "words.yaml"], "steps must be of type int, got 'many'; use steps=1400"),
     "wrong type in a file and smoke": (
@@ -93,7 +96,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     ),
     "half of the files": (
         [AUTO, "--data", "half"],
-        "data must be mnist5k, mnist, or a folder .*a folder without t10k-images-idx3-ubyte, .*; unpack .*",
+        "data must be mnist5k, mnist, or a folder .*a folder without t10k-images-idx3-ubyte, .*; put the four .*",
     ),
     "small digits": (
         [AUTO, "--data", "digits"],

@@ -185,6 +185,14 @@ CSV: dict[str, tuple[str | bytes, str | bytes, str, int | None, str]] = {
         5,
         r"a -> b \(chemical\) appears twice; .* parallel='sum' to add them up",
     ),
+    "semicolons": (
+        NEURONS,
+        "pre;post;count\na;b;1\n",
+        "synapses",
+        1,
+        "the columns are separated by semicolons; save it",
+    ),
+    "tabs": (NEURONS, "pre\tpost\na\tb\n", "synapses", 1, "the columns are separated by tabs; save it with commas, or"),
     "short row": (NEURONS, "pre,post,count\na,b\n", "synapses", 2, "2 cells where the header has 3"),
     "open quote": (NEURONS, 'pre,post\n"a,b\n', "synapses", 2, "unexpected end of data"),
     "one-sided gap junction": (

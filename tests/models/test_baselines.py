@@ -79,6 +79,24 @@ def test_every_wiring_is_within_a_tenth_of_ours(worm, wiring, size, in_channels)
         assert parameters(wired) == pytest.approx(ours, rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet", {"width": 28}),
+        ("vit", {"width": 48, "depth": 8}),
+        ("randomly-wired", {"wiring": "ws", "width": 30}),
+        ("randomly-wired", {"wiring": "ba", "width": 30}),
+        ("randomly-wired", {"wiring": "er", "width": 32}),
+    ],
+)
+def test_baselines_come_in_the_size_of_elegansnet(worm, name, options):
+    """The table of docs/architecture.md."""
+    images = {"image_size": 28, "in_channels": 1}
+    ours = build_model("classifier", "elegansnet", connectome=worm, gap="merged", leak=0.9, **images)
+    assert parameters(ours) == 227_972
+    assert parameters(build_model("classifier", name, **options, **images)) == pytest.approx(227_972, rel=0.04)
+
+
 @pytest.mark.parametrize(("task", "name"), [(task, name) for task in MODELS for name in MODELS[task]])
 def test_samples_do_not_see_each_other(worm, task, name):
     torch.manual_seed(0)
@@ -182,7 +200,7 @@ def test_the_wiring_seed_and_kind_decide_the_network():
         ("classifier", "logistic", {"widht": 1}, "argument must be one of num_classes, .*got 'widht'"),
         ("classifier", "elegans", {"stepz": 1}, "argument must be one of .*got 'stepz'; did you mean 'steps'"),
         ("classifier", "elegans", {"core": "none", "steps": 1}, "argument must be one of .*got 'steps'"),
-        ("classifier", "lenet", {}, "model must be one of elegans, vit, resnet, randomly-wired, logistic"),
+        ("classifier", "lenet", {}, "model must be one of elegans, elegansnet, vit, resnet, randomly-wired, logistic"),
         ("segmentation", "vit", {}, "task must be one of autoencoder, classifier"),
     ],
 )

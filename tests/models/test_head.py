@@ -174,7 +174,9 @@ def test_what_is_no_backbone_is_refused(tiny):
         attach_head(nn.Sequential(nn.Flatten()), tiny, 3)
     with pytest.raises(ValueError, match="backbone must be a network with a linear layer at its end, got Linear"):
         attach_head(nn.Linear(3, 4), tiny, 3)
-    with pytest.raises(ValueError, match="weights must be DEFAULT or one of IMAGENET1K_V1, got 'IMAGENET'"):
+    with pytest.raises(
+        ValueError, match="weights must be DEFAULT or one of IMAGENET1K_V1, or a file .*, got 'IMAGENET'"
+    ):
         attach_head("resnet18", tiny, 3, weights="IMAGENET")
 
 

@@ -64,7 +64,7 @@ def test_options_are_in_the_order_of_the_signatures():
     assert names.index("calibrate") < names.index("unit") < names.index("bias")
     assert list(options_of(MODELS["autoencoder"]["mlp"], "tensor-network")) == ["code", "width", "depth"]
     assert list(options_of(BackboneClassifier, "none")) == [
-        "weights", "frozen", "resize", "mean", "std", "image_size", "channels", "core", "inputs",
+        "weights", "frozen", "resize", "mean", "std", "image_size", "head", "channels", "core", "inputs",
     ]  # fmt: skip
 
 
@@ -109,7 +109,9 @@ def test_text_of_a_docstring_reaches_the_help():
 def test_models_with_an_option_are_named_as_settings():
     assert models_with_option("classifier", "depth") == ["model=vit", "model=resnet", "model=randomly-wired"]
     assert models_with_option("autoencoder", "encoder_width") == ["model=elegans"]
-    assert models_with_option("classifier", "steps") == ["core=message-passing", "core=frozen", "core=silent"]
+    cores = ["core=message-passing", "core=frozen", "core=silent"]
+    assert models_with_option("classifier", "steps") == ["model=elegansnet", *cores]
+    assert models_with_option("autoencoder", "steps") == cores
     assert models_with_option("autoencoder", "readout") == ["core=tensor-network", "core=reservoir"]
     assert models_with_option("classifier", "stepz") == []
     with pytest.raises(ValueError, match="task must be one of autoencoder, classifier, got 'classify'; did you mean"):
@@ -121,7 +123,7 @@ def test_models_with_an_option_are_named_as_settings():
 def test_tables_list_ours_first_and_then_the_baselines_in_a_fixed_order():
     assert {task: list(models) for task, models in MODELS.items()} == {
         "autoencoder": ["elegans", "mlp", "conv", "attention"],
-        "classifier": ["elegans", "vit", "resnet", "randomly-wired", "logistic"],
+        "classifier": ["elegans", "elegansnet", "vit", "resnet", "randomly-wired", "logistic"],
     }
     assert list(CORES) == [
         "message-passing", "frozen", "tensor-network", "reservoir", "none", "silent", "dense", "random",

@@ -133,8 +133,8 @@ def test_same_seed_same_parameters(worm):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 0}, "steps must be a whole number >= 1, got 0"),
-        ({"steps": -2}, "steps must be a whole number >= 1, got -2"),
+        ({"steps": 0}, "steps must be >= 1, got 0; use 4"),
+        ({"steps": -2}, "steps must be >= 1, got -2"),
         ({"leak": 1.0}, r"leak must be in \[0, 1\), got 1.0"),
         (
             {"steps": 2, "outputs": ["M"]},

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from elegans_gnn import ops
+from elegans_gnn.ops import codes
 from elegans_gnn.sparse import SparseAdjacency
 
-REDUCES = ("sum", "mean", "mul", "max")
+REDUCES = codes.REDUCES
 
 # The GPU kernels run on the CPU in processes of their own, see test_triton.py.
 BACKENDS = ("triton",) if os.environ.get("TRITON_INTERPRET") == "1" else ("torch", "native")

@@ -89,10 +89,11 @@ def test_bare_products_overflow_and_normalised_ones_do_not() -> None:
         ({"fuse": "plus"}, "fuse must be one of add, mul, normalized-mul"),
         ({"fuse": "normalized-mul"}, "unit_norm normalises the product already"),
         ({"activation": "gleu"}, "did you mean 'gelu'"),
+        ({"activation": "rrelu"}, "activation must be one of .*got 'rrelu'; did you mean"),
         ({"readout": "average"}, "readout must be one of cross"),
         ({"units": "sparse"}, "units must be one of dense"),
         ({"units": "shared-by-class"}, "fill in connectome.classes"),
-        ({"dim": 0}, "dim must be a positive integer"),
+        ({"dim": 0}, "dim must be >= 1, got 0; use 8"),
         ({"kernel_size": 2}, "kernel_size must be odd"),
         ({"recurrence": "sum"}, "recurrence must be one of last"),
         ({"order": "S->I"}, "none of .* reached"),
@@ -270,3 +271,15 @@ def test_native_program_is_the_one_tested() -> None:
     """On this machine the library must be there; elsewhere plain torch gives the same results."""
     assert resolve_backend(torch.ones(1), VISITS) == "native"
     assert resolve_backend(torch.ones(1, dtype=torch.bfloat16), VISITS) == "torch"
+
+
+@pytest.mark.parametrize("activation", ["mish", "softsign", "hardswish"])
+def test_activations_of_the_layers_work_by_name(activation: str) -> None:
+    """Names without a fused gradient are the function of torch."""
+    x = torch.randn(3, 8)
+    outputs = []
+    for given in (activation, getattr(torch.nn.functional, activation), "linear"):
+        torch.manual_seed(0)
+        outputs.append(TensorNetwork(small(), 8, activation=given)(x))
+    assert torch.equal(outputs[0], outputs[1])
+    assert not torch.allclose(outputs[0], outputs[2])

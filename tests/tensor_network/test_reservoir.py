@@ -48,5 +48,5 @@ def test_same_outputs_as_the_network_it_freezes() -> None:
 def test_refused_radius() -> None:
     with pytest.raises(ValueError, match="spectral_radius must be positive"):
         Reservoir(small(), 4, spectral_radius=-1.0)
-    with pytest.raises(ValueError, match="units on vectors"):
+    with pytest.raises(ValueError, match="spectral_radius must be None with kernel_size"):
         Reservoir(small(), 4, spectral_radius=0.9, kernel_size=3)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from elegans_gnn.datasets import Images, ImageSource, ink
 from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, TrainingBatches, TrainingConfig
-from elegans_gnn.training.batches import Augmentation, cut_out, mirrored, warped
+from elegans_gnn.training.batches import Augmentation, cut_out, mirrored, painted, warped
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -100,7 +100,73 @@ def test_mirror_and_hole() -> None:
     holed = cut_out(picture, torch.tensor([[0, 0], [1, 2]]), 2)
     assert holed[0, 0].tolist() == [[0, 2, 3], [4, 5, 6], [7, 8, 9]]
     assert holed[1, 0].tolist() == [[1, 0, 0], [4, 0, 0], [7, 8, 9]]
-    assert cut_out(picture, torch.zeros(2, 2, dtype=torch.int64), 0) is picture
+    assert torch.equal(cut_out(picture, torch.zeros(2, 2, dtype=torch.int64), 0), picture)
+
+
+def test_a_painted_rectangle_has_its_place_sides_and_value() -> None:
+    picture = torch.arange(1.0, 10.0).reshape(1, 1, 3, 3).repeat(3, 2, 1, 1)
+    corners, sides = torch.tensor([[0, 1], [1, 1], [2, 0]]), torch.tensor([[2, 1], [5, 5], [0, 0]])
+    done = painted(picture, corners, sides, torch.tensor([0.5, 0.25, 0.75]))
+    assert done[0, 1].tolist() == [[1, 0.5, 3], [4, 0.5, 6], [7, 8, 9]]
+    assert done[1, 0].tolist() == [[1, 2, 3], [4, 0.25, 0.25], [7, 0.25, 0.25]]
+    assert torch.equal(done[2], picture[2])
+
+
+def test_an_alternating_flip_shows_each_side_every_second_epoch() -> None:
+    pixels = torch.rand(1000, 1, 28, 28, generator=generator())
+    index = torch.arange(1000)
+    settings = ClassifierConfig(augment="crop-flip", flip="alternating", shift=0).augment
+    epochs = [
+        Augmentation(settings, 1000, 28, generator(epoch), binary=False, epoch=epoch)(pixels, index)
+        for epoch in range(4)
+    ]
+    first = (epochs[0] != pixels).flatten(1).any(dim=1)
+    assert torch.equal(epochs[0], mirrored(pixels, first))
+    assert torch.equal(epochs[1], mirrored(pixels, ~first))
+    assert torch.equal(epochs[2], epochs[0])
+    assert torch.equal(epochs[3], epochs[1])
+    assert float(first.float().mean()) == pytest.approx(0.5, abs=0.02)
+    # Neighbours are independent: in files sorted by class, too, each class is halved.
+    assert float((first[1:] == first[:-1]).float().mean()) == pytest.approx(0.5, abs=0.15)
+    assert all(float(tenth.float().mean()) == pytest.approx(0.5, abs=0.06) for tenth in first.split(100))
+
+
+def test_without_a_flip_nothing_is_mirrored(digits: ImageSource) -> None:
+    images = digits.validation()
+    still = drawn(ClassifierConfig(augment="crop-flip", flip="none", shift=0), images, torch.arange(400))
+    assert torch.equal(still, images.pixels)
+    some = drawn(ClassifierConfig(augment="crop-flip", shift=0), images, torch.arange(400))
+    changed = (some != still).flatten(1).any(dim=1)
+    assert torch.equal(some, mirrored(still, changed))
+    assert float(changed.float().mean()) == pytest.approx(0.5, abs=0.1)
+
+
+def test_erasing_paints_one_rectangle_of_one_value_into_its_share() -> None:
+    pixels = torch.full((4000, 1, 28, 28), 2.0)
+    settings = ClassifierConfig(augment="crop-flip", flip="none", shift=0, erase=0.25).augment
+    done = Augmentation(settings, 4000, 28, generator(), binary=False)(pixels, torch.arange(4000))[:, 0]
+    holes = done != 2
+    erased = holes.flatten(1).any(dim=1)
+    assert float(erased.float().mean()) == pytest.approx(0.25, abs=0.03)
+    rows, columns = holes.any(dim=2).sum(1), holes.any(dim=1).sum(1)
+    assert torch.equal(rows * columns, holes.flatten(1).sum(1))  # rectangles, whole and inside
+    areas = (rows * columns)[erased] / 28**2
+    assert (float(areas.min()), float(areas.max())) == pytest.approx((0.02, 0.4), abs=0.02)
+    assert float(areas.mean()) == pytest.approx(0.21, abs=0.02)
+    ratios = (rows / columns)[erased].log()
+    assert float(ratios.mean()) == pytest.approx(0.0, abs=0.1)
+    values = (done * holes).flatten(1).amax(1)[erased]
+    assert torch.equal(done[erased], torch.where(holes[erased], values[:, None, None], 2.0))
+    assert (float(values.min()), float(values.max())) == pytest.approx((0, 1), abs=0.02)
+
+
+def test_what_an_earlier_seed_drew_stays(digits: ImageSource) -> None:
+    """Erasing draws last, so that orders, moves and flips are those of a run without it."""
+    images = digits.validation()
+    plain = drawn(ClassifierConfig(augment="crop-flip", shift=2), images, torch.arange(400))
+    erased = drawn(ClassifierConfig(augment="crop-flip", shift=2, erase=0.5), images, torch.arange(400))
+    same = (plain == erased).flatten(1).all(dim=1)
+    assert float(same.float().mean()) == pytest.approx(0.5, abs=0.1)
 
 
 def drawn(config: TrainingConfig, images: Images, index: Tensor, seed: int = 0) -> Tensor:
@@ -115,8 +181,8 @@ def test_an_image_changes_the_same_way_in_whatever_batch(
     kind: str, config_type: type[TrainingConfig], digits: ImageSource
 ) -> None:
     images = digits.validation()
-    extent = {"shift": 0 if kind == "none" else 2, "cutout": 4 if kind == "crop-flip" else 0}
-    config = config_type(augment=kind, **({} if kind == "none" else extent))
+    more: dict[str, Any] = {"cutout": 4, "flip": "alternating", "erase": 0.5} if kind == "crop-flip" else {}
+    config = config_type(augment=kind, **({} if kind == "none" else {"shift": 2, **more}))
     whole = drawn(config, images, torch.arange(40))
     assert torch.equal(drawn(config, images, torch.tensor([7, 31, 2])), whole[[7, 31, 2]])
     other = drawn(config, images, torch.arange(40), seed=1)
@@ -160,10 +226,13 @@ def test_the_order_of_the_images_does_not_depend_on_the_augmentation(digits: Ima
 
 
 @pytest.mark.parametrize("kind", ["shift", "strong", "crop-flip"])
-def test_processes_share_each_batch(kind: str, digits: ImageSource) -> None:
+def test_processes_share_each_batch_and_a_late_start_goes_on(kind: str, digits: ImageSource) -> None:
     images = digits.validation()
     common: dict[str, Any] = {"steps": 9, "batch_size": 100, "augment": kind, "shift": 1}
+    common |= {"flip": "alternating", "erase": 0.5} if kind == "crop-flip" else {}
     whole = list(TrainingBatches(images, ClassifierConfig(**common)))
+    late = TrainingBatches(images, ClassifierConfig(**common), lambda: 6)
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(whole[6:], late, strict=True))
     config = ClassifierConfig(devices=2, **common)
     halves = [list(TrainingBatches(images, config, rank=lambda rank=rank: rank)) for rank in (0, 1)]
     for (pixels, labels), first, second in zip(whole, *halves, strict=True):

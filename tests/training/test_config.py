@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
+import pickle
+import re
+from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
@@ -9,7 +14,9 @@ import pytest
 from elegans_gnn import ElegansAutoencoder, load_connectome
 from elegans_gnn.datasets import ImageSource
 from elegans_gnn.errors import InvalidArgumentError
+from elegans_gnn.models import build_model
 from elegans_gnn.training import AutoencoderConfig, ClassifierConfig, TrainingConfig, parameter_groups
+from elegans_gnn.training.module import groups_of
 from elegans_gnn.training.prepare import build, graph_of, needs_graph, shape_of
 
 SHAPE = {"in_channels": 1, "image_size": 28, "num_classes": 10}
@@ -36,7 +43,7 @@ def test_the_headline_is_the_published_recipe() -> None:
 
 
 @pytest.mark.parametrize("config_type", [AutoencoderConfig, ClassifierConfig])
-@pytest.mark.parametrize("data", ["mnist5k", "digits", "cifar10", "a/folder"])
+@pytest.mark.parametrize("data", ["mnist5k", "digits", "cifar10", "fashion-mnist", "a/folder"])
 def test_every_data_set_has_every_preset(config_type: type[TrainingConfig], data: str) -> None:
     smoke, demo, headline = (config_type.preset(name, data=data) for name in ("smoke", "demo", "headline"))
     assert {config.data.data for config in (smoke, demo, headline)} == {data}
@@ -70,6 +77,14 @@ REFUSED: list[tuple[type[TrainingConfig], dict[str, Any], str]] = [
         {"devices": 3},
         "batch_size must be a multiple of the 3 processes, got 128; use batch_size=129",
     ),
+    (AutoencoderConfig, {"shift": 28}, "shift must be < 28, the size of the images, got 28; use shift=7"),
+    (
+        ClassifierConfig,
+        {"data": "cifar10", "augment": "crop-flip", "cutout": 800},
+        "cutout must be < 32, the size of the images, got 800",
+    ),
+    (AutoencoderConfig, {"norm": "batch"}, "norm must be layer or none, got 'batch'"),
+    (AutoencoderConfig, {"precision": 8}, "precision must be one of 32, bf16, 16, got '8'"),
     (AutoencoderConfig, {"muon_learning_rate": -0.1}, "muon_learning_rate must be >= 0, got -0.1"),
 ]
 
@@ -117,15 +132,28 @@ def test_the_core_is_one_setting(core: str) -> None:
             {"core": "tensor-network", "visit_rank": [1]},
             "visit_rank must be omitted here, got .1.; pass it to the class",
         ),
-        ({"code": 3}, "setting must be one of .*got 'code'"),
+        ({"code": 3}, "setting 'code' is unknown; did you mean '.*'. It must be one of data, "),
         ({"augment": "none", "cutout": 8}, "cutout has no effect with augment=none, got 8; omit it"),
+        ({"erase": 0.5}, "erase has no effect with augment=shift, got 0.5; omit it"),
+        ({"augment": "strong", "flip": "none"}, "flip has no effect with augment=strong, got 'none'; omit it"),
+        ({"augment": "crop-flip", "flip": "often"}, "flip must be one of none, random, alternating, got 'often'"),
+        ({"augment": "crop-flip", "erase": 1.5}, r"erase must be in \[0, 1\], got 1.5"),
         ({"augment": "none", "shift": 2}, "shift has no effect with augment=none, got 2; omit it"),
         ({"data": "mnist5k", "fold": 2}, "fold has no effect with data=mnist5k, got 2; omit it"),
         ({"core": "tensor-network", "core_steps": 5}, "core_steps has no effect with core=tensor-network, got 5"),
-        ({"core_batch_size": 5}, "setting must be one of .*got 'core_batch_size'; did you mean 'batch_size'"),
+        ({"core_batch_size": 5}, "setting 'core_batch_size' is unknown; did you mean 'batch_size'"),
         ({"leak": "much"}, "leak must be of type float, got 'much'; use leak=0.5"),
         ({"leak": None}, "leak must be of type float, got None; use leak=0.5"),
         ({"calibrate": 1}, "calibrate must be of type bool, got 1; use calibrate=True"),
+        ({"model": "elegansnet", "core": "frozen"}, "core has no effect with model=elegansnet, got 'frozen'; omit it"),
+        ({"model": "elegansnet", "unit": "role"}, "unit has no effect with model=elegansnet, got 'role'; omit it"),
+        ({"late_steps": 2}, "late_steps has no effect with model=elegans, got 2; omit it"),
+        ({"model": "vit", "synapse_learning_rate": 0.1}, "synapse_learning_rate has no effect with model=vit, got 0.1"),
+        ({"core": "dense", "synapse_learning_rate": 0.1}, "synapse_learning_rate has no effect with core=dense"),
+        (
+            {"backbone": "resnet18", "core": "frozen", "synapse_learning_rate": 0.1},
+            "synapse_learning_rate has no effect with core=frozen, got 0.1; omit it",
+        ),
     ],
 )
 def test_settings_that_the_model_or_core_does_not_take_are_refused_by_name(
@@ -137,8 +165,8 @@ def test_settings_that_the_model_or_core_does_not_take_are_refused_by_name(
 
 def test_each_core_trains_with_its_own_defaults() -> None:
     """A tensor network applies GELU; a configuration that records another activation would be wrong."""
-    assert ClassifierConfig(core="tensor-network").resolved().model.options["activation"] == "gelu"
-    assert ClassifierConfig().resolved().model.options["activation"] is None
+    assert ClassifierConfig(core="tensor-network").resolved().core.options["activation"] == "gelu"
+    assert ClassifierConfig().resolved().core.options["activation"] is None
 
 
 @pytest.mark.parametrize("config_type", [AutoencoderConfig, ClassifierConfig])
@@ -167,7 +195,99 @@ def test_without_muon_adamw_takes_every_matrix() -> None:
         assert sum(value.numel() for group in groups for value in group["params"]) == parameters(model)
 
 
+@pytest.mark.parametrize(("model", "modules"), [("elegans", 1), ("elegansnet", 8)])
+def test_synapses_may_have_a_rate_of_their_own(model: str, modules: int) -> None:
+    config = ClassifierConfig(model=model)
+    built: Any = build(config, graph_of(config), SHAPE)
+    synapses = {id(value) for part in built.synapse_parts() for value in part.parameters()}
+    assert len(synapses) == modules
+    usual = groups_of(built, config.optim)
+    assert {group["lr"] for group in usual if not group["muon"]} == {config.optim.learning_rate}
+    groups = groups_of(built, config.changed(synapse_learning_rate=0.03).optim)
+    for group in groups:
+        ours = {id(value) for value in group["params"]} & synapses
+        assert group["lr"] == 0.03 if ours else group["lr"] != 0.03
+        assert len(ours) in (0, len(group["params"]))
+        assert group["weight_decay"] == (config.optim.weight_decay if group["params"][0].dim() > 1 else 0)
+    assert sum(value.numel() for group in groups for value in group["params"]) == parameters(built)
+    assert [len(group["params"]) for group in usual] != [len(group["params"]) for group in groups]
+
+
+def test_the_recipe_for_clothes_has_its_own_model_until_another_one_is_chosen() -> None:
+    config = ClassifierConfig.preset("demo", data="fashion-mnist")
+    assert config.model.model == "elegansnet"
+    assert config.optim.synapse_learning_rate > 0
+    worm: Any = build(ClassifierConfig.preset("smoke", data="fashion-mnist", channels=2), graph_of(config), SHAPE)
+    assert (type(worm).__name__, worm.core.channels, worm.core.late_steps) == ("ElegansNet", 2, 2)
+    vit = ClassifierConfig.preset("smoke", data="fashion-mnist", model="vit")
+    assert (vit.optim.synapse_learning_rate, vit.optim.batch_size) == (0, 32)
+    build(vit, None, SHAPE)
+    ours = ClassifierConfig.preset("demo", data="fashion-mnist", model="elegans", leak=0.3)
+    assert ours.core.options == {"leak": 0.3}
+    backbone = ClassifierConfig.preset("demo", data="fashion-mnist", backbone="resnet18")
+    assert (backbone.model.model, backbone.model.backbone) == ("elegans", "resnet18")
+    frozen = ClassifierConfig.preset("demo", data="fashion-mnist", model="elegans", core="frozen")
+    assert frozen.optim.synapse_learning_rate == 0
+    with pytest.raises(InvalidArgumentError, match="core has no effect with model=elegansnet, got 'frozen'"):
+        ClassifierConfig.preset("demo", data="fashion-mnist", core="frozen")
+    assert AutoencoderConfig.preset("demo", data="fashion-mnist") == AutoencoderConfig(data="fashion-mnist")
+
+
 def test_labels_beyond_the_classes_are_refused(digits: ImageSource) -> None:
     with pytest.raises(ValueError, match="source.classes must be a name for each label up to 9, got 3"):
         shape_of(ClassifierConfig(), digits.validation(), ("a", "b", "c"))
     assert shape_of(ClassifierConfig(), digits.validation(), digits.classes) == SHAPE
+
+
+def test_a_configuration_never_changes_and_can_be_hashed() -> None:
+    """Lists become tuples; what is written and read again is the same configuration."""
+    config = AutoencoderConfig(code=64, core="tensor-network", reapply=["SI", "IM"])
+    assert config.model.options == {"code": 64}
+    assert config.core.options == {"reapply": ("SI", "IM")}
+    again = AutoencoderConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert (again, hash(again)) == (config, hash(config))
+    assert len({config, again, config.changed(code=32), config.changed(reapply=["SI"])}) == 3
+    assert config.to_dict()["reapply"] == ["SI", "IM"]
+    assert pickle.loads(pickle.dumps(config)) == config
+    assert not isinstance(config.core.options, MutableMapping)
+
+
+RANGES: list[tuple[dict[str, Any], str, str]] = [
+    ({"leak": math.nan}, "leak", "in [0, 1), got nan; use 0.5; with 1 a state would never decay"),
+    ({"leak": 1.0}, "leak", "in [0, 1), got 1.0; use 0.5; with 1 a state would never decay"),
+    ({"core_steps": 0}, "steps", ">= 1, got 0; use 4; the worm's motor neurons are at most 3 synapses away"),
+    ({"gain": 0.0}, "gain", "positive, got 0.0; use 1.0 to keep the variance of the state"),
+    ({"gain": math.inf}, "gain", "positive, got inf; use 1.0 to keep the variance of the state"),
+    ({"channels": 0}, "channels", ">= 1, got 0; use channels=1, one 4 x 4 map per neuron"),
+    ({"width": 1}, "width", ">= 2, got 1; "),
+    ({"dropout": 1.0}, "dropout", "in [0, 1), got 1.0; use 0 for none"),
+    ({"core": "tensor-network", "num_heads": 0}, "num_heads", ">= 1, got 0; use 8, for example"),
+    ({"core": "reservoir", "spectral_radius": -1.0}, "spectral_radius", "positive, got -1.0; use 0.9, or None"),
+    ({"model": "vit", "width": 40}, "width", "a multiple of 16, got 40; use width=32"),
+    ({"model": "vit", "width": 7}, "width", "a multiple of 16, got 7; use width=16"),
+    ({"model": "randomly-wired", "wiring_seed": -1}, "wiring_seed", ">= 0, got -1; "),
+]
+
+
+@pytest.mark.parametrize(("settings", "keyword", "says"), RANGES)
+def test_an_option_out_of_range_is_refused_by_the_sentence_of_its_class(
+    settings: dict[str, Any], keyword: str, says: str
+) -> None:
+    """Before anything is built; the class says the same, by the keyword's own name."""
+    with pytest.raises(InvalidArgumentError, match=f"^{list(settings)[-1]} must be {re.escape(says)}"):
+        ClassifierConfig(**settings)
+    choice = {name: settings[name] for name in settings.keys() & {"core"}} | {keyword: list(settings.values())[-1]}
+    with pytest.raises(InvalidArgumentError, match=f"^{keyword} must be {re.escape(says)}"):
+        build_model(
+            "classifier", str(settings.get("model", "elegans")), connectome=load_connectome("varshney2011"), **choice
+        )
+
+
+def test_the_largest_and_least_values_of_a_range_are_taken() -> None:
+    assert AutoencoderConfig(leak=0, core_steps=1, encoder_blocks=0).core.options == {"leak": 0, "core_steps": 1}
+    assert ClassifierConfig(model="vit", width=16).model.options == {"width": 16}
+
+
+def test_a_precision_may_be_a_number() -> None:
+    assert AutoencoderConfig(precision=32) == AutoencoderConfig()
+    assert AutoencoderConfig(precision=16, accelerator="gpu").machine.precision == "16"

@@ -35,8 +35,9 @@ def test_settings_keep_their_meaning() -> None:
     config = ClassifierConfig.from_dict(settings("finished"))
     assert config.data.fold == 1
     assert (config.optim.steps, config.optim.muon_learning_rate) == (4, 0.05)
-    assert config.model.options == {
-        "width": 2, "blocks": 1, "channels": 1, "core_steps": 3, "unit": "shared", "leak": 0.25, "activation": None,
+    assert config.model.options == {"width": 2, "blocks": 1, "channels": 1}
+    assert config.core.options == {
+        "core_steps": 3, "unit": "shared", "leak": 0.25, "activation": None,
         "norm": None, "signs": None, "gap": "coupled", "init": "fan-in", "inputs": "sensory", "outputs": "motor",
     }  # fmt: skip
     assert config == ClassifierConfig.from_dict(json.loads(json.dumps(config.to_dict())))
@@ -48,7 +49,7 @@ def test_settings_that_had_no_effect_are_left_out() -> None:
     assert wired.model.options == {"width": 1, "depth": 6, "wiring": "er", "wiring_seed": 3}
     assert wired.graph.graph_seed == 0
     network = ClassifierConfig.from_dict(settings("network"))
-    assert (network.model.core, network.model.options) == ("tensor-network", {"channels": 1})
+    assert (network.core.core, network.model.options) == ("tensor-network", {"channels": 1})
 
 
 def test_a_checkpoint_gives_the_figures_it_gave() -> None:
@@ -112,5 +113,5 @@ def test_old_names_work_with_a_warning(
 ) -> None:
     with pytest.warns(DeprecationWarning, match=message) as caught:
         made = config(**given)
-    assert made.model.options == options
+    assert {**made.model.options, **made.core.options} == options
     assert caught[0].filename == __file__

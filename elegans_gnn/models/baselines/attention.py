@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elegans_gnn._shapes import Float
-from elegans_gnn.errors import invalid
-from elegans_gnn.models._base import Autoencoder, Classifier, keeps_arguments
+from elegans_gnn.errors import Range, invalid
+from elegans_gnn.models._base import ANY_NUMBER, Autoencoder, Classifier, keeps_arguments
 from elegans_gnn.models._blocks import SMALL_IMAGE, centred, check_images, start_as_ink
-from elegans_gnn.models.baselines.plain import check_multiple_of_four
+from elegans_gnn.models.baselines.plain import MULTIPLE_OF_4
 
 _HEAD_SIZE = 16
 
@@ -44,10 +44,8 @@ def patches(images: Float[Tensor, "batch channel height width"], size: int) -> F
     return F.pixel_unshuffle(images, size).flatten(2).transpose(1, 2)
 
 
-def check_width(width: int) -> None:
-    """Refuse a width that does not divide into heads."""
-    if width < _HEAD_SIZE or width % _HEAD_SIZE:
-        raise invalid("width", f"a multiple of {_HEAD_SIZE}", width, f"use width={max(1, width // 16) * 16}")
+# The width must divide into heads.
+HEADS = Range(least=_HEAD_SIZE, divisor=_HEAD_SIZE, whole=True)
 
 
 class AttentionAutoencoder(Autoencoder, name="attention", place=3):
@@ -66,15 +64,14 @@ class AttentionAutoencoder(Autoencoder, name="attention", place=3):
         "decoder": ("decoder_positions", "decoder", "to_pixels"),
     }
     MATRICES = ("embed", "encoder", "to_code", "from_code", "decoder", "to_pixels")
+    ranges: ClassVar = {**Autoencoder.ranges, "image_size": MULTIPLE_OF_4, "width": HEADS, "depth": ANY_NUMBER}
 
     @keeps_arguments
     def __init__(
         self, *, code: int = 128, image_size: int = 28, in_channels: int = 1, width: int = 48, depth: int = 3
     ) -> None:
         super().__init__()
-        check_multiple_of_four(image_size, "AttentionAutoencoder")
-        check_width(width)
-        self.set_code(code, in_channels, image_size, depth=(depth, 0))
+        self.code_length, self.in_channels, self.image_size = code, in_channels, image_size
         self.grid, self.width, pixels = image_size // 4, width, 16 * in_channels
         tokens = self.grid**2
         self.embed = nn.Linear(pixels, width)
@@ -114,6 +111,7 @@ class SmallViT(Classifier, name="vit", place=1):
 
     PARTS: ClassVar = {"embedding": ("embed", "positions"), "blocks": ("blocks",), "head": ("head",)}
     MATRICES = ("embed", "blocks", "head")
+    ranges: ClassVar = {**Classifier.ranges, "width": HEADS, "depth": ANY_NUMBER}
 
     @keeps_arguments
     def __init__(
@@ -129,9 +127,7 @@ class SmallViT(Classifier, name="vit", place=1):
         usual = (48, 4) if image_size <= SMALL_IMAGE else (64, 3)
         width, depth = usual[0] if width is None else width, usual[1] if depth is None else depth
         self.chosen = {"width": width, "depth": depth}
-        self.set_classes(num_classes)
-        self.set_images(in_channels, image_size, depth=(depth, 0))
-        check_width(width)
+        self.num_classes, self.in_channels, self.image_size = num_classes, in_channels, image_size
         self.patch = 4 if image_size >= 16 else 2
         if image_size % self.patch:
             raise invalid("image_size", f"a multiple of {self.patch}", image_size, "resize or pad the images")

@@ -8,8 +8,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from elegans_gnn._shapes import Float
-from elegans_gnn.errors import invalid
-from elegans_gnn.models._base import LEAST_SIZE, Autoencoder, Classifier, keeps_arguments
+from elegans_gnn.errors import Range
+from elegans_gnn.models._base import ANY_NUMBER, LEAST_SIZE, ONE_OR_MORE, Autoencoder, Classifier, keeps_arguments
 from elegans_gnn.models._blocks import (
     ResidualBlock,
     centred,
@@ -19,11 +19,8 @@ from elegans_gnn.models._blocks import (
     use_channels_last,
 )
 
-
-def check_multiple_of_four(image_size: int, model: str) -> None:
-    """Refuse images that cannot be cut into patches of 4 x 4."""
-    if image_size < LEAST_SIZE or image_size % 4:
-        raise invalid("image_size", "a multiple of 4, at least 8", image_size, f"resize or pad the images for {model}")
+# Images that can be cut into patches of 4 x 4.
+MULTIPLE_OF_4 = Range(least=LEAST_SIZE, divisor=4, whole=True, remedy="resize or pad the images")
 
 
 class MLPAutoencoder(Autoencoder, name="mlp", place=1):
@@ -37,13 +34,14 @@ class MLPAutoencoder(Autoencoder, name="mlp", place=1):
 
     PARTS: ClassVar = {"encoder": ("encoder",), "decoder": ("decoder",)}
     MATRICES = ("encoder", "decoder")
+    ranges: ClassVar = {**Autoencoder.ranges, "width": ONE_OR_MORE, "depth": ANY_NUMBER}
 
     @keeps_arguments
     def __init__(
         self, *, code: int = 128, image_size: int = 28, in_channels: int = 1, width: int = 448, depth: int = 1
     ) -> None:
         super().__init__()
-        self.set_code(code, in_channels, image_size, width=(width, 1), depth=(depth, 0))
+        self.code_length, self.in_channels, self.image_size = code, in_channels, image_size
         pixels = in_channels * image_size**2
         self.encoder = _perceptron([pixels, *[width] * depth, code])
         self.decoder = _perceptron([code, *[width] * depth, pixels])
@@ -76,14 +74,19 @@ class ConvAutoencoder(Autoencoder, name="conv", place=2):
 
     PARTS: ClassVar = {"encoder": ("encoder",), "code": ("to_code", "from_code"), "decoder": ("decoder",)}
     MATRICES = ("encoder", "to_code", "from_code", "decoder")
+    ranges: ClassVar = {
+        **Autoencoder.ranges,
+        "image_size": MULTIPLE_OF_4,
+        "width": Range(least=2, whole=True),
+        "depth": ANY_NUMBER,
+    }
 
     @keeps_arguments
     def __init__(
         self, *, code: int = 128, image_size: int = 28, in_channels: int = 1, width: int = 56, depth: int = 2
     ) -> None:
         super().__init__()
-        check_multiple_of_four(image_size, "ConvAutoencoder")
-        self.set_code(code, in_channels, image_size, width=(width, 2), depth=(depth, 0))
+        self.code_length, self.in_channels, self.image_size = code, in_channels, image_size
         grid = image_size // 4
         self.encoder = nn.Sequential(
             nn.Conv2d(in_channels, width // 2, 4, stride=2, padding=1),
@@ -115,8 +118,7 @@ class LogisticRegression(Classifier, name="logistic", place=4):
     @keeps_arguments
     def __init__(self, num_classes: int = 10, *, in_channels: int = 3, image_size: int = 32) -> None:
         super().__init__()
-        self.set_classes(num_classes)
-        self.set_images(in_channels, image_size)
+        self.num_classes, self.in_channels, self.image_size = num_classes, in_channels, image_size
         self.head = nn.Linear(in_channels * image_size**2, num_classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)

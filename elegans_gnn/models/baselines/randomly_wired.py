@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elegans_gnn._shapes import Float
-from elegans_gnn.errors import invalid, unknown_name
-from elegans_gnn.models._base import Classifier, keeps_arguments
+from elegans_gnn.errors import Range, unknown_name
+from elegans_gnn.models._base import ANY_NUMBER, ONE_OR_MORE, Classifier, keeps_arguments
 from elegans_gnn.models._blocks import SMALL_IMAGE, check_images, use_channels_last
 from elegans_gnn.models.baselines.resnet import group_norm
 
@@ -98,7 +98,7 @@ class RandomlyWiredNetwork(Classifier, name="randomly-wired", place=3):
         wiring_seed: seed of the three graphs; different seeds share no graph.
         width: w, channels of the first stage; by default 24, and 20 on images up to 24 x 24. Erdos-Renyi graphs, which
             have more nodes without a source and so fewer weights, get 25 and 22.
-        depth: nodes per stage, at least 6.
+        depth: nodes per stage, >= 6.
 
     Source: Xie et al., "Exploring randomly wired neural networks for image recognition" (2019), arXiv:1904.01569, with
     group normalisation in place of batch normalisation and sizes for small images.
@@ -106,6 +106,12 @@ class RandomlyWiredNetwork(Classifier, name="randomly-wired", place=3):
 
     PARTS: ClassVar = {"stem": ("stem",), "stages": ("stages",), "head": ("head", "classify")}
     MATRICES = ("stem", "stages", "head", "classify")
+    ranges: ClassVar = {
+        **Classifier.ranges,
+        "wiring_seed": ANY_NUMBER,
+        "width": ONE_OR_MORE,
+        "depth": Range(least=_LEAST_NODES, whole=True),
+    }
 
     @keeps_arguments
     def __init__(
@@ -120,16 +126,13 @@ class RandomlyWiredNetwork(Classifier, name="randomly-wired", place=3):
         depth: int = 10,
     ) -> None:
         super().__init__()
-        self.set_classes(num_classes)
         if wiring not in WIRINGS:
             raise unknown_name("wiring", wiring, WIRINGS)
         if width is None:
             small, large = (22, 25) if wiring == "er" else (20, 24)
             width = small if image_size <= SMALL_IMAGE else large
         self.chosen = {"width": width}
-        if wiring_seed < 0:
-            raise invalid("wiring_seed", ">= 0", wiring_seed, "use wiring_seed=0")
-        self.set_images(in_channels, image_size, width=(width, 1), depth=(depth, _LEAST_NODES))
+        self.num_classes, self.in_channels, self.image_size = num_classes, in_channels, image_size
         stride = 2 if image_size >= _LARGE else 1
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, width, 3, stride=stride, padding=1, bias=False), group_norm(width)

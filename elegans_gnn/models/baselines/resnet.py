@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elegans_gnn._shapes import Float
-from elegans_gnn.models._base import Classifier, keeps_arguments
+from elegans_gnn.models._base import ONE_OR_MORE, Classifier, keeps_arguments
 from elegans_gnn.models._blocks import SMALL_IMAGE, check_images, use_channels_last
 
 _MOST_GROUPS = 8
@@ -57,6 +57,7 @@ class SmallResNet(Classifier, name="resnet", place=2):
 
     PARTS: ClassVar = {"stem": ("stem",), "blocks": ("blocks",), "head": ("head",)}
     MATRICES = ("stem", "blocks", "head")
+    ranges: ClassVar = {**Classifier.ranges, "width": ONE_OR_MORE, "depth": ONE_OR_MORE}
 
     @keeps_arguments
     def __init__(
@@ -71,8 +72,7 @@ class SmallResNet(Classifier, name="resnet", place=2):
         super().__init__()
         width = (20 if image_size <= SMALL_IMAGE else 22) if width is None else width
         self.chosen = {"width": width}
-        self.set_classes(num_classes)
-        self.set_images(in_channels, image_size, width=(width, 1), depth=(depth, 1))
+        self.num_classes, self.in_channels, self.image_size = num_classes, in_channels, image_size
         self.stem = nn.Sequential(nn.Conv2d(in_channels, width, 3, padding=1, bias=False), group_norm(width), nn.ReLU())
         blocks, before = [], width
         for stage in range(3):

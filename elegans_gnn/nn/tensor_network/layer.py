@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from elegans_gnn.nn._edge_weights import wiring_hash
 from elegans_gnn.nn.tensor_network.plan import make_plan
 from elegans_gnn.nn.tensor_network.readout import Readout
 from elegans_gnn.nn.tensor_network.reference import reference_outputs
-from elegans_gnn.nn.tensor_network.rules import DEFAULT_ORDER, check_activation, check_fuse, check_sizes
+from elegans_gnn.nn.tensor_network.rules import DEFAULT_ORDER, SIZES, activation_of, check_fuse, check_sizes
 from elegans_gnn.nn.tensor_network.runner import MERGES, PlanRunner, merge_outputs, recurrent_plans, scatter_states
 from elegans_gnn.nn.tensor_network.schedule import Schedule
 from elegans_gnn.nn.tensor_network.units import NeuronUnits, first_use, unit_groups
@@ -54,11 +54,11 @@ class TensorNetwork(nn.Module):
         fuse: ``"add"``, ``"mul"``, or ``"normalized-mul"``, a product divided by its root mean square, which neither
             overflows nor vanishes without ``unit_norm``.
         unit_norm: layer normalisation (without scale and shift) after each unit and each later arrival.
-        activation: the function after each unit, such as ``"gelu"``, ``"relu"`` or ``"tanh"``; in Python also an
-            elementwise callable.
+        activation: the function after each unit: a name that :class:`ConnectomeConv` takes, but not rrelu, or
+            linear for none; in Python also any elementwise callable.
         order: the phases, such as S->I for the synapses from sensory to interneurons; O means the other two roles.
         reapply: relations such as ``"SI"`` whose later arrivals go through the unit again.
-        ignored_relations: relations, such as ``"MI"``, whose synapses are left out.
+        ignored_relations: relations, such as ``"MI"``, whose synapses have no effect.
         readout: see :class:`Readout`.
         num_heads: heads of the readout's attention.
         head_dim: features of a head of the readout's attention; by default dim / num_heads.
@@ -89,6 +89,8 @@ class TensorNetwork(nn.Module):
     Source: Bardozzo et al., ElegansNet (2023), arXiv:2304.13538.
     """
 
+    ranges: ClassVar = SIZES
+
     def __init__(
         self,
         connectome: Connectome,
@@ -116,7 +118,7 @@ class TensorNetwork(nn.Module):
         super().__init__()
         check_sizes(dim, num_heads, head_dim, kernel_size)
         check_fuse(fuse, unit_norm, allow_overflow)
-        check_activation(activation)
+        activation = activation_of(activation)
         if recurrence is not None and recurrence not in MERGES:
             raise unknown_name("recurrence", recurrence, MERGES)
         self.connectome = connectome if len(connectome.kind_names) < 2 else connectome.merged()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from elegans_gnn._shapes import Float
 from elegans_gnn.connectome import Connectome
-from elegans_gnn.errors import invalid
+from elegans_gnn.errors import Range, invalid
 from elegans_gnn.nn.tensor_network.layer import TensorNetwork
 from elegans_gnn.nn.tensor_network.runner import PlanRunner
 
@@ -32,13 +32,18 @@ class Reservoir(TensorNetwork):
     Source: Jaeger, "The echo state approach to analysing and training recurrent neural networks" (2001).
     """
 
+    ranges: ClassVar = {
+        **TensorNetwork.ranges,
+        "spectral_radius": Range(above=0, remedy="use 0.9, or None to leave the units as drawn"),
+    }
+
     def __init__(
         self, connectome: Connectome, dim: int, *, spectral_radius: float | None = None, **options: Any
     ) -> None:
+        Reservoir.ranges["spectral_radius"].check("spectral_radius", spectral_radius)
         super().__init__(connectome, dim, **options)
-        if spectral_radius is not None and (spectral_radius <= 0 or self.kernel_size is not None):
-            remedy = "use spectral_radius=0.9 with vectors, or None"
-            raise invalid("spectral_radius", "positive and for units on vectors", spectral_radius, remedy)
+        if spectral_radius is not None and self.kernel_size is not None:
+            raise invalid("spectral_radius", "None with kernel_size", spectral_radius, "omit one of the two")
         self.spectral_radius = spectral_radius
         self.units.requires_grad_(False)
         if self.edge_weight is not None:

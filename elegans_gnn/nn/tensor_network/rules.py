@@ -10,14 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
-from elegans_gnn.errors import invalid, unknown_name
-from elegans_gnn.ops.visits import ACTIVATIONS
+from elegans_gnn.errors import Range, invalid, unknown_name
+from elegans_gnn.nn._activations import ACTIVATIONS as OF_LAYERS
+from elegans_gnn.ops.visits import ACTIVATIONS as FUSED
 
 LETTERS = "SIM"
 RELATIONS = tuple(source + target for source in LETTERS for target in LETTERS)
 FUSES = ("add", "mul", "normalized-mul")
 DEFAULT_ORDER = "S->O, I->O, M->O, S->S, I->I, M->M"
+SIZES = {name: Range(least=1, whole=True, remedy="use 8, for example") for name in ("dim", "num_heads", "head_dim")}
+# Without rrelu, which is random: a unit may be applied twice, and must give the same.
+ACTIVATIONS = (*(name for name in OF_LAYERS if name != "rrelu"), "linear")
 _LETTER_OF_ROLE = {"sensory": "S", "motor": "M"}
 _PHASE = re.compile(r"([SIM])->([SIMO])")
 
@@ -73,10 +78,14 @@ def check_rank(visit_rank: object, neurons: int) -> NDArray[np.int64]:
     return rank.astype(np.int64)
 
 
-def check_activation(activation: str | Callable[[Tensor], Tensor]) -> None:
-    """Refuse unknown names."""
-    if isinstance(activation, str) and activation not in ACTIVATIONS:
+def activation_of(activation: str | Callable[[Tensor], Tensor]) -> str | Callable[[Tensor], Tensor]:
+    """The name if the kernels have a gradient for it, else the function; refuses unknown names."""
+    if not isinstance(activation, str) or activation in FUSED:
+        return activation
+    if activation not in ACTIVATIONS:
         raise unknown_name("activation", activation, ACTIVATIONS)
+    function: Callable[[Tensor], Tensor] = getattr(F, activation)
+    return function
 
 
 def check_fuse(fuse: str, unit_norm: bool, allow_overflow: bool) -> None:
@@ -95,8 +104,7 @@ def check_fuse(fuse: str, unit_norm: bool, allow_overflow: bool) -> None:
 
 def check_sizes(dim: int, num_heads: int, head_dim: int | None, kernel_size: int | None) -> None:
     """Refuse sizes that are not positive, and even kernels."""
-    for argument, value in (("dim", dim), ("num_heads", num_heads), ("head_dim", 1 if head_dim is None else head_dim)):
-        if value < 1:
-            raise invalid(argument, "a positive integer", value, f"use {argument}=8, for example")
+    for argument, value in (("dim", dim), ("num_heads", num_heads), ("head_dim", head_dim)):
+        SIZES[argument].check(argument, value)
     if kernel_size is not None and (kernel_size < 1 or kernel_size % 2 == 0):
         raise invalid("kernel_size", "odd and positive, or None", kernel_size, "use kernel_size=3")

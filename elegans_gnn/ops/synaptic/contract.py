@@ -1,9 +1,12 @@
-"""The contract of the synaptic convolution: schema, fake and FLOPs of the two raw operators, side by side.
+"""The contract of the synaptic convolution and of the step around it: schema, fake and FLOPs, side by side.
 
     elegans_gnn::synaptic_forward    x [B, N, C, H, W], weight [E, 1 or C, kh, kw] -> y like x
     elegans_gnn::synaptic_backward   the same and grad_y -> grad_x, grad_weight (one that is not needed is empty)
+    elegans_gnn::step_forward        x, weight, scale [N, C], shift [N, C], leak [N] or none -> y like x
+    elegans_gnn::step_backward       the same and grad_y -> a gradient of each (one that is not needed is empty)
 
-Registered like the aggregation, see ops/_contract.py.
+Registered like the aggregation, see ops/_contract.py. Only the native backend implements the operators of the step:
+scale, shift and leak are in the dtype that sums are formed in. Elsewhere a step is composed of other operators.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from elegans_gnn.ops._backends import AGGREGATION
 from elegans_gnn.ops._contract import GRAPH, define
 
 SYNAPTIC = AGGREGATION._replace(title="a synaptic convolution", backends=("reference", "torch", "native", "triton"))
+STEP = SYNAPTIC._replace(title="a synaptic step")
 
 
 def whole_maps(x: Tensor) -> Tensor:
@@ -46,6 +50,24 @@ def _backward_flops(grad_y: tuple[int, ...], x: tuple[int, ...], weight: tuple[i
     return (bool(need_x) + bool(need_weight)) * _forward_flops(x, weight)
 
 
+def _step_backward_fake(
+    grad_y: Tensor, x: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, leak: Tensor | None, *rest: Any
+) -> tuple[Tensor, ...]:
+    need_x, need_weight, need_affine, need_leak = rest[-4:]
+    grad_x, grad_weight = _backward_fake(grad_y, x, weight, need_x, need_weight)
+    affine = scale.shape if need_affine else (0,)
+    grad_leak = scale.new_empty(scale.shape[:1] if need_leak else (0,))
+    return grad_x, grad_weight, scale.new_empty(affine), scale.new_empty(affine), grad_leak
+
+
+# A step counts as its convolution: norm and activation are counted nowhere.
+def _step_backward_flops(
+    grad_y: tuple[int, ...], x: tuple[int, ...], weight: tuple[int, ...], *rest: Any, **__: Any
+) -> int:
+    need_x, need_weight, need_affine, _need_leak = rest[-4:]
+    return (bool(need_x or need_affine) + bool(need_weight)) * _forward_flops(x, weight)
+
+
 synaptic_forward = define(
     f"synaptic_forward(Tensor x, Tensor weight, {GRAPH}, str backend) -> Tensor", _forward_fake, _forward_flops
 )
@@ -54,4 +76,13 @@ synaptic_backward = define(
     "-> (Tensor grad_x, Tensor grad_weight)",
     _backward_fake,
     _backward_flops,
+)
+
+_STEP = f"Tensor weight, Tensor scale, Tensor shift, Tensor? leak, {GRAPH}, str activation, float eps"
+step_forward = define(f"step_forward(Tensor x, {_STEP}) -> Tensor", _forward_fake, _forward_flops)
+step_backward = define(
+    f"step_backward(Tensor grad_y, Tensor x, {_STEP}, bool need_x, bool need_weight, bool need_affine, bool need_leak) "
+    "-> (Tensor grad_x, Tensor grad_weight, Tensor grad_scale, Tensor grad_shift, Tensor grad_leak)",
+    _step_backward_fake,
+    _step_backward_flops,
 )

@@ -1,4 +1,4 @@
-"""The synaptic convolution as an ordinary one, for runtimes that know no sparse operators."""
+"""The synaptic convolution and step as ordinary operators, for runtimes that know no sparse ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from elegans_gnn.ops.synaptic.step import kept, normalised
 
 
 def dense_synaptic(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
@@ -29,3 +31,9 @@ def dense_synaptic(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
     maps = maps.reshape(-1, channels * neurons if groups > 1 else neurons, height, width)
     y = torch.nn.functional.conv2d(maps, filters, padding=(kernel_height // 2, kernel_width // 2), groups=groups)
     return y.reshape(-1, channels, neurons, height, width).transpose(1, 2)
+
+
+def dense_step(x: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, leak: Tensor | None, *rest: Any) -> Tensor:
+    """`step_forward` composed of torch's norm and activation and that convolution."""
+    *graph, activation, eps = rest
+    return kept(x, leak) + dense_synaptic(normalised(x, scale, shift, activation, eps), weight, *graph)

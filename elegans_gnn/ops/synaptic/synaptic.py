@@ -55,7 +55,7 @@ def synaptic_conv2d(
     Raises:
         ValueError: a shape, dtype or device outside the above, or a backend that has no such operator.
     """
-    _validate(x, weight, adjacency)
+    check(x, weight, adjacency)
     graph = Graph(adjacency.rowptr, adjacency.col, adjacency.perm, adjacency.colptr, adjacency.row, adjacency.csc_perm)
     filters = weight if weight.dim() == 4 else weight.unsqueeze(1)
     y: Tensor = _Synaptic.apply(x, filters, *graph, resolve_backend(x, SYNAPTIC))
@@ -106,7 +106,7 @@ implement(synaptic_forward, _forward)
 implement(synaptic_backward, _backward)
 
 
-def _validate(x: Tensor, weight: Tensor, adjacency: SparseAdjacency) -> None:
+def check(x: Tensor, weight: Tensor, adjacency: SparseAdjacency) -> None:
     """Refuse what the contract does not allow."""
     check_adjacency(adjacency)
     neurons, edges = adjacency.num_neurons, adjacency.num_edges
