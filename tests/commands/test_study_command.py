@@ -69,7 +69,7 @@ def test_retry_runs_failures_again(tmp_path: Path, capsys: pytest.CaptureFixture
     path = sorted((out / "trials").glob("*.json"))[0]
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "status": "failed", "reason": "the power went out", "traceback": ""}))
-    assert cli.main(["study", "run", "core", "--out", str(out), *SMALL, "--workers", "0"]) == 0
+    assert cli.main(["study", "run", "core", "--out", str(out), *SMALL, "--workers", "0"]) == 1
     assert f"1 trials failed; run them again with: elegans-gnn study retry {out}" in capsys.readouterr().out
     assert cli.main(["study", "retry", str(out), "--workers", "0", "--no-progress"]) == 0
     assert "failed" not in capsys.readouterr().out
