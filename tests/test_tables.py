@@ -20,6 +20,7 @@ from elegans_gnn.errors import DataUnavailableError
 from elegans_gnn.graphs import RANDOM_MODELS
 from elegans_gnn.models import CORES, MODELS
 from elegans_gnn.ops.codes import REDUCES
+from elegans_gnn.study.specs import READY
 from elegans_gnn.training.model_options import known_options
 from elegans_gnn.training.settings import Core, Model
 
@@ -28,6 +29,7 @@ README = ROOT / "README.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 NULL_MODELS = ROOT / "docs" / "null-models.md"
 KERNELS = ROOT / "docs" / "kernels.md"
+FAIR = ROOT / "docs" / "fair-comparison.md"
 
 # Every table of the package -> the documents that must name all its rows.
 TABLES: Mapping[str, tuple[Iterable[str], tuple[Path, ...]]] = {
@@ -37,6 +39,7 @@ TABLES: Mapping[str, tuple[Iterable[str], tuple[Path, ...]]] = {
     "cores": (CORES, (ARCHITECTURE,)),
     "null models": (RANDOM_MODELS, (NULL_MODELS,)),
     "reduces": (REDUCES, (KERNELS,)),
+    "studies": (READY, (FAIR,)),
 }
 
 

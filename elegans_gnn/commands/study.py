@@ -102,7 +102,7 @@ def list_studies(options: argparse.Namespace) -> int:
 
 
 def run_study(options: argparse.Namespace) -> int:
-    """Run a study and print its verdicts."""
+    """Run a study and print its verdicts; 1 if trials failed."""
     if options.list:
         return list_studies(options)
     for name in ("study", "out"):
@@ -154,7 +154,7 @@ def _run(spec: Spec, out: Path, options: argparse.Namespace, *, retry: bool) -> 
     if study.status.get("failed"):
         print(f"{study.status['failed']} trials failed; run them again with: elegans-gnn study retry {out}")
     print(f"report: {page}")
-    return 0
+    return 1 if study.status.get("failed") else 0
 
 
 def show_status(options: argparse.Namespace) -> int:

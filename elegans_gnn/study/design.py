@@ -129,6 +129,8 @@ class Design:
         """
         if not self.nulls:
             return _bisect(lambda size: self._found_pairs(size, spread, seed), spread.seeds)
+        if self.graphs_per_null < 2:  # no spread of a kind of graph to judge by
+            return float("inf")
         original, nulls = self.simulate(spread, _SIMULATED, seed)
         return _bisect(lambda size: self._found(original + size, nulls), max(spread.graphs, spread.seeds))
 
@@ -228,7 +230,7 @@ class Design:
             f"- Random graphs: {', '.join(self.nulls) or 'none'}; {self.graphs_per_null} of each, "
             f"{self.seeds_per_null} seed(s) each" if self.nulls else "- Random graphs: none; the seed is the unit",
             f"- Controls: {', '.join(self.controls) or 'none'}",
-            *([f"- Figures of the same trials compared with the metric: {len(self.readings)}"] if self.readings else []),
+            *([f"- Further figures of the same trials: {len(self.readings)}"] if self.readings else []),
             *[f"- Tuned for {label}: `{name}`" for label, name in self.tuned.items()],
             f"- Seeds of each graph in question: {len(self.seeds)} ({', '.join(map(str, self.seeds))})",
             f"- Margin of equivalence: {self.margin:g}; alpha: {self.alpha:g}; "

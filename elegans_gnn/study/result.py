@@ -108,11 +108,11 @@ class Results:
         rows = [*self.select(graph), *self.select(*cell)]
         missing = sum(row["status"] != "done" for row in rows)
         original = self.table(graph)[0]
-        opponents = self.table(*cell, name=other if kind == "reading" else None)
+        opponents = self.table(graph, name=other) if kind == "reading" else self.table(*cell)
         if missing:
             empty = Evidence(_NAN, (_NAN, _NAN), 1.0, None, 1.0, 1.0, _NAN, _NAN, _NAN, len(opponents), len(original))
             return empty, missing
-        if kind == "null":
+        if kind == "null" and len(opponents) > 1:
             return statistics.against_graphs(original, opponents, margin=design.margin, alpha=design.alpha), 0
         return statistics.against_one(original, opponents[0], margin=design.margin, alpha=design.alpha), 0
 

@@ -112,7 +112,9 @@ def fit(
     optim = config.optim
     optimizer = MuonAdamW(groups_of(model, optim))
     rate = LambdaLR(optimizer, lambda step: warmup_cosine(step, warmup=optim.warmup, total=optim.steps))
-    average = AveragedModel(model, use_buffers=False, avg_fn=exponential_average(optim.ema)) if optim.ema else None
+    # Any: torch's annotation also names tuples, which it never passes.
+    mean: Any = exponential_average(optim.ema)
+    average = AveragedModel(model, use_buffers=False, multi_avg_fn=mean) if optim.ema else None
     evaluated = model if average is None else average.module
     smoothing = {"label_smoothing": optim.label_smoothing} if config.task == "classifier" else {}
     curve = []

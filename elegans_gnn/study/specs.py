@@ -11,14 +11,14 @@ from elegans_gnn._text import read_yaml
 from elegans_gnn.errors import invalid, unknown_name
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
-    "str": (str,), "bool": (bool,), "int": (int,), "float": (int, float), "Plain": (dict,), "int | list[int]": (int, list),
-    "list[str] | Plain": (list, dict), "float | None": (int, float, type(None)),
+    "str": (str,), "bool": (bool,), "int": (int,), "float": (int, float), "Plain": (dict,),
+    "int | list[int]": (int, list), "list[str] | Plain": (list, dict), "float | None": (int, float, type(None)),
 }  # fmt: skip
 Plain = dict[str, Any]
 
 
-def _of(default: Any) -> Any:
-    return field(default_factory=lambda: type(default)(default))
+_WORM = {"worm": "varshney2011"}
+_SETTINGS = {"data": "fashion-mnist", "model": "elegansnet", "steps": 500}
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Spec:
         title: one line, also the report's title.
         graphs: label -> a connectome by its name or path.
         merged: whether kinds of synapses are merged, so that null models keep the number of merged edges.
-        shared_neurons: whether graphs are cut to the neurons that all of them have.
+        shared_neurons: whether graphs are cut to the neurons that all of them have and can use: with a synapse and, of
+            motor neurons, within reach of a sensory one.
         nulls: names of null models, or label -> ``{model: NAME, p: 0.1}``.
         controls: names of substitutes for the trained synapses (frozen, silent, none, dense, random), or label -> the
             settings that differ.
@@ -48,14 +49,14 @@ class Spec:
     """
 
     title: str = ""
-    graphs: Plain = _of({"worm": "varshney2011"})
+    graphs: Plain = field(default_factory=lambda: dict(_WORM))
     merged: bool = True
     shared_neurons: bool = False
-    nulls: list[str] | Plain = _of([])
-    controls: list[str] | Plain = _of([])
+    nulls: list[str] | Plain = field(default_factory=list)
+    controls: list[str] | Plain = field(default_factory=list)
     lesions: str = ""
     axis: str = ""
-    places: Plain = _of({})
+    places: Plain = field(default_factory=dict)
     metric: str = "accuracy"
     larger_is_better: bool = True
     margin: float = 0.01
@@ -66,14 +67,14 @@ class Spec:
     strict: bool = True
     chance: float | None = 0.1
     ceiling: float | None = 1.0
-    spread: Plain = _of({})
+    spread: Plain = field(default_factory=dict)
     learn: str = "classifier"
     images: int = 6000
     validation_images: int = 2000
-    tune: Plain = _of({})
+    tune: Plain = field(default_factory=dict)
     tune_trials: int = 0
     tune_seeds: int = 2
-    settings: Plain = _of({"data": "fashion-mnist", "model": "elegansnet", "steps": 500})
+    settings: Plain = field(default_factory=lambda: dict(_SETTINGS))
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -107,8 +108,9 @@ class Spec:
             "validate_every": 1,
         }
         cut: Plain = {"images": 32, "validation_images": 32, "graphs_per_null": 2, "seeds": 2, "strict": False}
-        few = {"lesions": "classes"} if self.lesions else {}
-        return replace(self, title=f"{self.title} (smoke)", settings=settings, **cut, **few)
+        if self.lesions:
+            cut["lesions"] = "classes"
+        return replace(self, title=f"{self.title} (smoke)", settings=settings, **cut)
 
 
 FIELDS = tuple(item.name for item in fields(Spec))

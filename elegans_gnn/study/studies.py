@@ -7,9 +7,12 @@ from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from elegans_gnn._text import read_json
 from elegans_gnn.connectome import Connectome, open_connectome
 from elegans_gnn.errors import invalid, unknown_name
+from elegans_gnn.graphs.statistics import hops_from
 from elegans_gnn.study.design import Spread
 from elegans_gnn.study.engine import Score
 from elegans_gnn.study.ledger import make_folder, replace_file
@@ -107,12 +110,27 @@ def graphs_of(spec: Spec) -> dict[str, Connectome]:
     """The graphs in question, merged and cut as the study says."""
     graphs = {label: open_connectome(name, argument=f"graphs[{label!r}]") for label, name in spec.graphs.items()}
     if spec.shared_neurons:
-        shared = reduce(set.intersection, (set(graph.names.tolist()) for graph in graphs.values()))
-        graphs = {
-            label: graph.select(names=[name for name in graph.names.tolist() if name in shared])
-            for label, graph in graphs.items()
-        }
+        graphs = _cut_to_shared(graphs)
     return {label: graph.merged() for label, graph in graphs.items()} if spec.merged else graphs
+
+
+def _cut_to_shared(graphs: Mapping[str, Connectome]) -> dict[str, Connectome]:
+    """The graphs on the neurons that all have and can use: with a synapse and, of motor neurons, within reach of a
+    sensory one. Another readout for each graph would be compared otherwise."""
+    kept: set[str] = set()
+    while True:
+        usable = reduce(set.intersection, map(_usable, graphs.values()))
+        if usable == kept:
+            return dict(graphs)
+        kept = usable
+        graphs = {label: graph.select(names=kept) for label, graph in graphs.items()}
+
+
+def _usable(graph: Connectome) -> set[str]:
+    usable = np.isin(np.arange(graph.num_neurons), (graph.pre, graph.post))
+    hops = hops_from(graph, np.flatnonzero(graph.roles == "sensory"))
+    usable &= (graph.roles != "motor") | (hops >= 0)
+    return set(graph.names[usable].tolist())
 
 
 def control_settings(spec: Spec) -> dict[str, dict[str, Any]]:
@@ -148,6 +166,8 @@ def _score(spec: Spec, changes: Mapping[str, Any] | None = None, *, lesions: str
     settings = {**spec.settings, **(changes or {})}
     # The recipe of the data set is written out, so that a trial's name says everything that differs from the defaults.
     given = config_of(spec.learn, settings).given()
-    own = {"images": spec.images, "validation_images": spec.validation_images}
+    given |= {"learn": spec.learn, "images": spec.images, "validation_images": spec.validation_images}
     wanted = spec.lesions if lesions is None else lesions
-    return partial(score, learn=spec.learn, **own, **({"lesions": wanted} if wanted else {}), **given)
+    if wanted:
+        given["lesions"] = wanted
+    return partial(score, **given)

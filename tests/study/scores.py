@@ -56,6 +56,11 @@ def unequal(connectome: Connectome, seed: int) -> dict[str, float]:
     return {"accuracy": plain(connectome, seed), "parameters": 100.0 + ("seed" in connectome.name)}
 
 
+def swaying(connectome: Connectome, seed: int) -> dict[str, float]:
+    more = 0 if "seed" not in connectome.name else 1 if connectome.name.endswith("seed0") else -1
+    return {"accuracy": plain(connectome, seed), "parameters": 100.0 + more}
+
+
 def not_a_number(connectome: Connectome, seed: int) -> float:
     return float("nan") if seed == 1 else 1.0 + seed
 

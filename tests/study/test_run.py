@@ -69,6 +69,11 @@ def test_pitfalls_are_named(study: Study) -> None:
 def test_unequal_budgets_and_single_graphs_are_named(tmp_path: Path) -> None:
     found = run(tmp_path / "a", scores.unequal, workers=0, seeds=range(2), graphs_per_null=2).warnings
     assert found == ("worm against erdos-renyi: unequal parameters, 100 and 101 on average",)
+    alone = run(tmp_path / "c", workers=0, graphs_per_null=1, seeds_per_null=6)
+    assert alone.warnings[0].startswith("worm against erdos-renyi: one graph instead of many")
+    # Equal on average, but not for each graph.
+    swaying = run(tmp_path / "d", scores.swaying, workers=0, seeds=range(2), graphs_per_null=2).warnings
+    assert swaying == ("worm against erdos-renyi: unequal parameters, 100 and 100 on average",)
     graphs = {"a": small_graph(seed=1), "b": small_graph(seed=2)}
     two = compare(
         scores.plain, graphs, margin=1, out=tmp_path / "b", seeds=range(6), workers=0, figures=False, progress=False
