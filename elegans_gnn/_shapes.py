@@ -12,7 +12,7 @@ else:
     except ImportError:
 
         class _Unchecked:
-            """Stands for `Float[Tensor, "batch neuron"]` by giving back the array type alone."""
+            """In place of `Float[Tensor, "batch neuron"]` it gives the array type alone."""
 
             def __class_getitem__(cls, item: tuple[Any, str]) -> Any:
                 return item[0]

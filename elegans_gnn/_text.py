@@ -47,6 +47,19 @@ def read_yaml(path: Path, argument: str, *, expected: str = "a YAML file", remed
     return _read(path, _load_yaml, MAX_SETTINGS_BYTES, argument, expected, remedy)
 
 
+def parse_yaml(text: str, argument: str) -> Any:
+    """One value as YAML writes it, under the limits of :func:`read_yaml`.
+
+    Raises:
+        ValueError: not YAML.
+    """
+    try:
+        return _load_yaml(text)
+    except ValueError as error:
+        said = " ".join(str(error).split())[:_SAID]
+        raise invalid(argument, "a value as YAML writes it", f"{text!r}: {said}", "quote it") from error
+
+
 def _read(path: Path, parse: Callable[[str], Any], limit: int, argument: str, expected: str, remedy: str) -> Any:
     try:
         if path.stat().st_size > limit:

@@ -9,12 +9,18 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from elegans_gnn._paths import __version__
-from elegans_gnn.commands import connectome, evaluate, models, predict, train
+from elegans_gnn.commands import connectome, evaluate, models, predict, study, train
 from elegans_gnn.commands._table import one_line_error
-from elegans_gnn.errors import ConnectomeFormatError, DataUnavailableError, InvalidArgumentError, MissingExtraError
+from elegans_gnn.errors import (
+    ConnectomeFormatError,
+    DataUnavailableError,
+    FolderError,
+    InvalidArgumentError,
+    MissingExtraError,
+)
 
 # Anything else is a defect of ours and shows its traceback.
-USER_ERRORS = (InvalidArgumentError, ConnectomeFormatError, DataUnavailableError, MissingExtraError)
+USER_ERRORS = (InvalidArgumentError, ConnectomeFormatError, DataUnavailableError, FolderError, MissingExtraError)
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
@@ -48,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_parser(subparsers)
     models.add_parser(subparsers)
     connectome.add_parser(subparsers)
+    study.add_parser(subparsers)
     return parser
 
 

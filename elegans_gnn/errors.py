@@ -48,6 +48,10 @@ class DataUnavailableError(RuntimeError):
     """A data set is not on disk and cannot be downloaded from here: which files go where."""
 
 
+class FolderError(RuntimeError):
+    """A folder cannot be written: what was to be written, why it failed, what to do."""
+
+
 class MissingExtraError(ImportError):
     """An optional package is not installed: the command that installs it."""
 

@@ -50,7 +50,7 @@ def arguments() -> argparse.ArgumentParser:
     add("--data-dir", type=Path, default=Path("downloads"), help="folder with cifar-10-batches-py, or where to put it")
     add("--no-download", action="store_true", help="use what is on disk or give up")
     add("--connectome", default="varshney2011", help="a name of `elegans-gnn connectome list`, or a path")
-    add("--core", default="message-passing", help="what stands between sensory and motor neurons")
+    add("--core", default="message-passing", help="what connects sensory and motor neurons")
     add("--width", type=int, default=64, help="channels of the convolutional stem, which a backbone replaces")
     add("--backbone", default="", help="a network of torchvision, or timm/NAME, instead of the stem")
     add("--weights", default="", help="of the backbone, such as DEFAULT")

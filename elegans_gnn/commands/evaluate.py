@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from elegans_gnn._paths import or_bundled
 from elegans_gnn._text import json_text
 
-RUN_HELP = "a run's folder, its model folder, a folder of save_pretrained, or a checkpoint"
+
+def run_help() -> str:
+    """What RUN may be, with the names of the bundled models."""
+    return f"a run's folder, its model folder, a folder of save_pretrained, or a checkpoint{or_bundled()}"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,7 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("path", metavar="RUN", type=Path, help=RUN_HELP)
+    add("path", metavar="RUN", type=Path, help=run_help())
     add("--part", default="test", help="test (default) or validation")
     add("--data", help="other data than the run's own: a name or a folder, as in `elegans-gnn train`")
     add("--data-dir", help="folder with the data set's files, if they have moved")

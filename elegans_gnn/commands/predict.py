@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elegans_gnn.commands._table import print_table
-from elegans_gnn.commands.evaluate import RUN_HELP
+from elegans_gnn.commands.evaluate import run_help
 from elegans_gnn.errors import invalid
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "picture a row, its pixels line by line as numbers from 0 to white. Colours become grey for a model of grey\n"
         "images, and grey becomes colour. White is the\n"
         "number that --white gives; without it, white is 1 in a file without larger numbers and 255 in a file with\n"
-        "numbers above 16; a file in between is refused. Digits are light on dark, as in the training images. Nothing\n"
-        "that exists is overwritten.",
+        "numbers above 16; a file in between is refused. Digits and clothes are light on dark, as in the training\n"
+        "images. Nothing that exists is overwritten.",
         epilog="examples:\n"
         "  elegans-gnn predict runs/mnist-classifier-001 one.png two.png           # a table on the screen\n"
         "  elegans-gnn predict runs/mnist-classifier-001 folder/                   # all pictures in a folder\n"
@@ -47,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("path", metavar="RUN", type=Path, help=RUN_HELP)
+    add("path", metavar="RUN", type=Path, help=run_help())
     add("images", metavar="IMAGES", type=Path, nargs="+", help="pictures, folders, CSV files, or -")
     add(
         "--out",

@@ -110,7 +110,7 @@ class Connectome(Columns):
             name: title of the result; by default the graph's own.
             attributes: where to read one of our attributes from, such as ``{"weight": "strength"}``;
                 ``{"role": None}`` ignores one.
-            kind: the kind of edges without one, by default ``chemical``. Undirected ones must be told: ``"gap"`` (one
+            kind: the kind of edges without one, by default ``chemical``. Undirected edges need it: ``"gap"`` (one
                 strength for both directions) or ``"chemical"`` (a synapse each way).
             parallel: ``"refuse"`` or ``"sum"`` several edges of one kind between the same two neurons.
             roles: instead of those of the graph, as in :meth:`from_edges`.

@@ -78,7 +78,7 @@ def _ring(size: int, start: int, stop: int, shift: int) -> NDArray[np.int64]:
 
 
 def _run_scores(graph: Columns, to_other: NDArray[np.int64], present: Present, shift: int) -> NDArray[np.int64]:
-    """[N + 1, N + 1] entries in common for each (start, stop), rows that wrap around left out."""
+    """[N + 1, N + 1] entries in common for each (start, stop), without rows that wrap around."""
     size = graph.num_neurons
     shifted = np.full(size, -1)
     rows = np.arange(max(0, -shift), min(size, size - shift))

@@ -207,9 +207,9 @@ class ImageModel(Configurable, nn.Module):
         """The keywords to build a saved model with, before its weights are loaded."""
         return dict(arguments)
 
-    def save_pretrained(self, folder: Path | str, *, overwrite: bool = False) -> Path:
+    def save_pretrained(self, folder: Path | str, *, overwrite: bool = False, half: bool = False) -> Path:
         """Write weights, arguments and graph into a folder, see :func:`elegans_gnn.models.save_pretrained`."""
-        return save_pretrained(self, folder, overwrite=overwrite)
+        return save_pretrained(self, folder, overwrite=overwrite, half=half)
 
     @classmethod
     def from_pretrained(cls: type[Model], folder: Path | str) -> Model:

@@ -23,7 +23,7 @@ from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from elegans_gnn._paths import __version__
+from elegans_gnn._paths import __version__, model_path, or_bundled
 from elegans_gnn._text import read_json
 from elegans_gnn.connectome import Connectome
 from elegans_gnn.errors import InvalidArgumentError, invalid, require, unknown_name
@@ -56,19 +56,21 @@ class SavedModel(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
 
-def save_pretrained(model: SavedModel, folder: Path | str, *, overwrite: bool = False) -> Path:
+def save_pretrained(model: SavedModel, folder: Path | str, *, overwrite: bool = False, half: bool = False) -> Path:
     """Write a model into a folder that :func:`from_pretrained` reads; an error or Ctrl-C leaves no partial folder.
 
     Args:
         model: one of this package's models.
         folder: the new folder; must not exist.
         overwrite: replace a folder that holds a model and nothing else.
+        half: store numbers of 32 bits with 16 (float16, 11 significant bits): half the size. They are read as 32 bits.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: the folder exists, or the model was built with something that JSON cannot hold.
+        ValueError: the folder exists, the model was built with something that JSON cannot hold, or a number is too
+            large for 16 bits.
     """
     folder = Path(folder)
     name = type(model).__name__
@@ -76,7 +78,7 @@ def save_pretrained(model: SavedModel, folder: Path | str, *, overwrite: bool = 
         raise unknown_name("model", name, MODEL_CLASSES)
     if folder.exists():
         check_replaceable(folder, overwrite)
-    save = require("safetensors.torch").save_file
+    save, weights = require("safetensors.torch").save_file, _stored(model.state_dict(), half)
     graph = model.connectome
     config = {
         "format": FORMAT,
@@ -91,12 +93,23 @@ def save_pretrained(model: SavedModel, folder: Path | str, *, overwrite: bool = 
         _write_json(fresh / CONFIG, config)
         if graph is not None:
             _write_json(fresh / GRAPH, graph.to_dict())
-        save({key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}, fresh / WEIGHTS)
+        save(weights, fresh / WEIGHTS)
         fresh.chmod(0o755)
         _put_in_place(fresh, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return folder
+
+
+def _stored(state: dict[str, Tensor], half: bool) -> dict[str, Tensor]:
+    """The weights as a file holds them."""
+    stored = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    for key, value in stored.items():
+        if half and value.dtype == torch.float32:
+            stored[key] = value.to(torch.float16)
+            if not torch.equal(stored[key].isfinite(), value.isfinite()):
+                raise invalid("half", "False for numbers above 65,504", f"one in {key}", "save it with 32 bits")
+    return stored
 
 
 def check_replaceable(folder: Path, overwrite: bool) -> None:
@@ -150,14 +163,14 @@ def from_pretrained(folder: Path | str, wanted: type[Model] | None = None) -> Mo
     """Read a model that :func:`save_pretrained` wrote, in evaluation mode. Torch's random state is left as it was.
 
     Args:
-        folder: the folder.
+        folder: the folder; or the name of a model that comes with the package, where no such folder exists.
         wanted: the class it must be of.
 
     Raises:
         ValueError: a file is missing, damaged or does not fit the others, or a newer version wrote the folder; the
             message names the file.
     """
-    folder = Path(folder)
+    folder = model_path(folder)
     config = _config(folder)
     build = MODEL_CLASSES.get(str(config["class"]))
     if build is None:
@@ -200,7 +213,8 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 def _config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
-        raise invalid("folder", "the folder of a saved model", f"{folder}, which is none", "see save_pretrained")
+        expected = f"the folder of a saved model{or_bundled()}"
+        raise invalid("folder", expected, f"{folder}, which is none", "see save_pretrained")
     config = _read_object(folder / CONFIG)
     missing = sorted(_KEYS - config.keys())
     if missing:
@@ -258,6 +272,9 @@ def _build(folder: Path, build: Any, graph: Connectome | None, arguments: dict[s
 
 def _load(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     own = model.state_dict()
+    for key, value in weights.items():
+        if value.dtype == torch.float16 and key in own and own[key].dtype == torch.float32:
+            weights[key] = value.to(torch.float32)
     different = sorted(weights.keys() ^ own.keys()) or sorted(
         key for key in own if own[key].shape != weights[key].shape or own[key].dtype != weights[key].dtype
     )

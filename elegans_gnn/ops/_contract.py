@@ -1,12 +1,12 @@
-"""The contract of the aggregation: schema, fake, dispatch and FLOPs of the two raw operators, side by side.
+"""The contract of the aggregation: schema, fake, dispatch and FLOPs of the two raw operators.
 
     elegans_gnn::aggregate_forward    x [B, N, C, K], weight [E, 1 or C] -> y like x, winner (max: int32; else empty)
     elegans_gnn::aggregate_backward   the same and grad_y -> grad_x, grad_weight (one that is not needed is empty)
 
 They are registered through the low-level `Library`, because the Python wrapper `custom_op` costs 10 microseconds more a
 call. They carry no autograd formula: `aggregate()` wraps them in an autograd.Function. Arguments are trusted here; the
-public function has validated them. `backend` is an argument of the schema, so the backward pass runs where the forward
-pass ran, whatever thread or context it happens in.
+public function has validated them. `backend` is an argument of the schema, so the backward pass uses the backend of the
+forward pass, in any thread or context.
 """
 
 from __future__ import annotations

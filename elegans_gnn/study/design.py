@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ class Design:
         nulls: labels of the families of random graphs, for each graph.
         graphs_per_null, seeds, seeds_per_null: the numbers.
         controls: label -> score function and digest, run with the same graphs and seeds.
+        readings: further figures of the same trials that are compared with the metric.
+        tuned: label of a graph or null model -> the score function of its family, where that is another one.
     """
 
     task: str
@@ -64,12 +66,14 @@ class Design:
     seeds: tuple[int, ...]
     seeds_per_null: int
     controls: Mapping[str, str]
+    readings: tuple[str, ...] = ()
+    tuned: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def num_comparisons(self) -> int:
         """The family that Holm's method adjusts for."""
         pairs = 0 if self.nulls else len(self.graphs) - 1
-        return len(self.graphs) * (len(self.nulls) + len(self.controls)) + pairs
+        return len(self.graphs) * (len(self.nulls) + len(self.controls) + len(self.readings)) + pairs
 
     def seeds_of(self, member: int) -> tuple[int, ...]:
         """The seeds of the random graph number `member`: the next `seeds_per_null` ones, going round."""
@@ -81,7 +85,10 @@ class Design:
         numbers = {"margin": self.margin, "alpha": self.alpha}
         for name, value in numbers.items():
             if not 0 < value < (1 if name == "alpha" else float("inf")):
-                raise invalid(name, "positive" if name == "margin" else "in 0..1", value, "0.05 is usual for alpha")
+                remedy = "pass the smallest difference that matters" if name == "margin" else "0.05 is usual"
+                raise invalid(name, "positive" if name == "margin" else "in 0..1", value, remedy)
+        if not self.seeds:
+            raise invalid("seeds", "at least one number", "none", "pass seeds=range(19)")
         if len(set(self.seeds)) != len(self.seeds):
             raise invalid("seeds", "all different", list(self.seeds), "pass seeds=range(19)")
         if self.num_comparisons == 0:
@@ -186,7 +193,8 @@ class Design:
             write_new(path, {"fixed": fixed, "stated": stated})
         before = read_json(path, "out")["fixed"]
         for name, value in fixed.items():
-            if before.get(name) != value:
+            # A design stated before a field existed has its default, which is empty.
+            if before.get(name, type(value)()) != value:
                 expected = f"a folder of this design: {name} = {_short(before.get(name))} was stated in {path}"
                 raise invalid("out", expected, f"{name} = {_short(value)}", "choose a new folder, or the old design")
 
@@ -220,6 +228,8 @@ class Design:
             f"- Random graphs: {', '.join(self.nulls) or 'none'}; {self.graphs_per_null} of each, "
             f"{self.seeds_per_null} seed(s) each" if self.nulls else "- Random graphs: none; the seed is the unit",
             f"- Controls: {', '.join(self.controls) or 'none'}",
+            *([f"- Figures of the same trials compared with the metric: {len(self.readings)}"] if self.readings else []),
+            *[f"- Tuned for {label}: `{name}`" for label, name in self.tuned.items()],
             f"- Seeds of each graph in question: {len(self.seeds)} ({', '.join(map(str, self.seeds))})",
             f"- Margin of equivalence: {self.margin:g}; alpha: {self.alpha:g}; "
             f"Holm's adjustment over {self.num_comparisons} comparison(s)",
@@ -233,7 +243,8 @@ class Design:
     def read(cls, folder: Path) -> Design:
         """The design stated in a folder."""
         fixed = read_json(folder / "design.json", "folder", remedy="name the folder of a study")["fixed"]
-        return cls(**{**fixed, "seeds": tuple(fixed["seeds"])})
+        pairs = {name: tuple(fixed.get(name, ())) for name in ("seeds", "readings")}
+        return cls(**{**fixed, **pairs})
 
 
 RULE = """\
@@ -251,7 +262,7 @@ Holm-adjusted: it speaks of these two, not of their kinds."""
 
 def _plain(design: Design) -> dict[str, Any]:
     plain = asdict(design)
-    return {**plain, "seeds": list(design.seeds)}
+    return {**plain, "seeds": list(design.seeds), "readings": list(design.readings)}
 
 
 def _bisect(power: Callable[[float], float], unit: float) -> float:

@@ -81,7 +81,7 @@ def _figures(result: Any, metric: str) -> Outcome:
     curves: dict[str, list[float]] = {}
     for name, value in found.items():
         if isinstance(value, str) or value is None:
-            raise invalid(f"score[{name!r}]", "a number or a list of numbers", repr(value), "leave other values out")
+            raise invalid(f"score[{name!r}]", "a number or a list of numbers", repr(value), "drop the other values")
         if getattr(value, "ndim", 0) or isinstance(value, list | tuple):
             curves[str(name)] = [float(item) for item in value]
         else:
@@ -93,7 +93,7 @@ def _figures(result: Any, metric: str) -> Outcome:
 
 
 def _conditions() -> dict[str, Any]:
-    """Host, processor and versions: what a number needs beside it."""
+    """Host, processor and versions: the conditions of a measurement."""
     packages = ("numpy", "scipy", "torch", "sklearn", "jax", "torch_geometric")
     versions = {name: str(getattr(sys.modules[name], "__version__", "?")) for name in packages if name in sys.modules}
     return {
@@ -202,11 +202,17 @@ def _receive(process: Any, pipe: Connection) -> Outcome:
 def _work(pipe: Connection, score: Score, connectome: Connectome, seed: int, metric: str) -> None:
     # Ctrl-C reaches the whole group of processes; the driver decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A scheduler's SIGTERM does too. A handler instead of SIG_IGN, which programs that the score starts would inherit.
+    signal.signal(signal.SIGTERM, _left_to_the_driver)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     pipe.send(execute(score, connectome, seed, metric))
     pipe.close()
+
+
+def _left_to_the_driver(number: int, frame: Any) -> None:
+    """Do nothing: the driver ends its workers."""
 
 
 def _end_with(sentinel: int) -> None:
@@ -240,58 +246,81 @@ def run_trials(
         progress: whether to show a live table (plain lines without a terminal).
     """
     ours = {task.trial.key: task for task in tasks}
-    # When each failure that is to run again happened: somebody else may run it again first.
+    # When each failure that is to run again happened: another process may run it again first.
     failed = {key: stamp for key in ours if retry and (stamp := _failed_at(ledger, key)) is not None}
     waiting = deque(key for key in ours if key in failed or ledger.record(key) is None)
     if not waiting:
         return
     ledger.sweep()
-    keys = _keys_so_far(ledger, ours)
-    running: set[str] = set()
-    renewed = time.monotonic()
     with Watch(len(ours), len(ours) - len(waiting), enabled=progress) as watch:
+        _Run(ledger, ours, engine, watch, waiting, failed).go()
 
-        def start_some() -> None:
-            for _ in range(len(waiting)):
-                if len(running) >= engine.slots:
-                    return
-                key = waiting.popleft()
-                if not ledger.claim(key):
-                    waiting.append(key)
-                elif ledger.record(key) is None or (key in failed and _failed_at(ledger, key) == failed[key]):
-                    running.add(key)
-                    engine.submit(ours[key])
-                else:
-                    ledger.release(key)
-                    watch.ended_elsewhere()
 
-        def collect() -> None:
-            for key, outcome in engine.wait(_TICK):
-                _check_keys(outcome, ours[key], keys)
-                if ledger.owns(key):
-                    ledger.write(key, file_record(ours[key].trial, outcome))
-                    watch.ended(ours[key].label, outcome["status"], outcome.get("reason", ""))
-                else:
-                    waiting.append(key)
-                ledger.release(key)
-                running.remove(key)
+class _Run:
+    """The loop of :func:`run_trials` over the trials that wait; `failed` says when those that run again had failed."""
 
+    def __init__(
+        self,
+        ledger: Ledger,
+        ours: Mapping[str, Task],
+        engine: Engine,
+        watch: Watch,
+        waiting: deque[str],
+        failed: Mapping[str, str],
+    ) -> None:
+        self.ledger, self.ours, self.engine, self.watch = ledger, ours, engine, watch
+        self.waiting, self.failed = waiting, failed
+        self.keys = _keys_so_far(ledger, ours)
+        self.running: set[str] = set()
+
+    def go(self) -> None:
+        renewed = time.monotonic()
         try:
-            while waiting or running:
-                start_some()
-                watch.show([ours[key].label for key in running])
-                collect()
+            while self.waiting or self.running:
+                self._start_some()
+                self.watch.show([self.ours[key].label for key in self.running])
+                self._collect()
                 if time.monotonic() - renewed > HEARTBEAT_SECONDS:
                     renewed = time.monotonic()
-                    for key in running:
-                        ledger.renew(key)
+                    for key in self.running:
+                        self.ledger.renew(key)
         except KeyboardInterrupt:
-            watch.say("stopped; finished trials are kept: run the same command again to go on")
+            self.watch.say("stopped; finished trials are kept: run the same command again to go on")
             raise
         finally:
-            engine.stop()
-            for key in running:
-                ledger.release(key)
+            self.engine.stop()
+            for key in self.running:
+                self.ledger.release(key)
+
+    def _start_some(self) -> None:
+        for _ in range(len(self.waiting)):
+            if len(self.running) >= self.engine.slots:
+                return
+            key = self.waiting.popleft()
+            if not self.ledger.claim(key):
+                self.waiting.append(key)
+            elif self._is_open(key):
+                self.running.add(key)
+                self.engine.submit(self.ours[key])
+            else:
+                self.ledger.release(key)
+                self.watch.ended_elsewhere()
+
+    def _is_open(self, key: str) -> bool:
+        """Whether no other process has run the trial since it was counted as waiting."""
+        again = key in self.failed and _failed_at(self.ledger, key) == self.failed[key]
+        return again or self.ledger.record(key) is None
+
+    def _collect(self) -> None:
+        for key, outcome in self.engine.wait(_TICK):
+            _check_keys(outcome, self.ours[key], self.keys)
+            if self.ledger.owns(key):
+                self.ledger.write(key, file_record(self.ours[key].trial, outcome))
+                self.watch.ended(self.ours[key].label, outcome["status"], outcome.get("reason", ""))
+            else:
+                self.waiting.append(key)
+            self.ledger.release(key)
+            self.running.remove(key)
 
 
 def _failed_at(ledger: Ledger, key: str) -> str | None:

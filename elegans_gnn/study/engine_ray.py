@@ -28,7 +28,7 @@ class RayEngine:
         self._cpus = cpus
         self._limit = workers
         if self._ours:
-            # Without this, workers on this machine would not find a score function beside the script.
+            # Without this, workers on this machine would not find a score function in the script's folder.
             path = {} if address else {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}}
             local = {} if address else {"num_cpus": workers, "include_dashboard": False}
             ray.init(address=address, runtime_env=path, log_to_driver=False, logging_level="warning", **local)

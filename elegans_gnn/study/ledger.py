@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from elegans_gnn._text import json_text, read_json
-from elegans_gnn.errors import invalid
+from elegans_gnn.errors import FolderError, invalid
 
 HEARTBEAT_SECONDS = 10.0
-# A lock of another machine that has not been renewed for so long belongs to nobody.
+# A lock of another machine that has not been renewed for so long is abandoned.
 ABANDONED_SECONDS = 120.0
 _HELD: set[Path] = set()
 _CLAIMING = threading.Lock()
 
 
-class LedgerError(RuntimeError):
-    """A folder that cannot be written: what was to be written, why it failed, what to do."""
+class LedgerError(FolderError):
+    """A study's folder cannot be written; what has been recorded stays."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Ledger:
             raise _unwritable(self.trials, error, f" (the result that could not be written: {scores})") from error
 
     def claim(self, key: str) -> bool:
-        """Take the lock of a trial; False while somebody else has it."""
+        """Take the lock of a trial; False while another process has it."""
         self._folders()
         with _CLAIMING:
             numbers = self._numbers(key)
@@ -171,7 +171,7 @@ def make_folder(folder: Path) -> None:
 
 
 def write_new(path: Path, content: Mapping[str, Any] | str) -> None:
-    """Write a file unless somebody else has."""
+    """Write a file unless another process has."""
     try:
         _write(path, content, replace=False)
     except FileExistsError:
@@ -189,7 +189,7 @@ def replace_file(path: Path, content: Mapping[str, Any] | str) -> None:
 
 
 def _write(path: Path, content: Mapping[str, Any] | str, *, replace: bool) -> None:
-    """Under a name of its own first, to the disk, then to its place: nobody ever reads half a file."""
+    """Under a name of its own first, to the disk, then to its place, so that no process reads half a file."""
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     text = content if isinstance(content, str) else json_text(content) + "\n"
     try:

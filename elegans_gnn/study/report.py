@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import html
+import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
+from elegans_gnn._text import read_json
 from elegans_gnn.study.design import RULE
 from elegans_gnn.study.ledger import make_folder, open_folder, replace_file
-from elegans_gnn.study.result import Comparison, Results
+from elegans_gnn.study.result import BUDGETS, Comparison, Results
 from elegans_gnn.viz import study as pictures
 
 Cells = list[list[str]]
+TUNING = "tuning.json"
+# Comparisons in a picture: of hundreds of lesions those with the largest differences.
+_SHOWN = 40
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0;font-size:14px}th,td{padding:.3rem .6rem;border-bottom:1px solid #ddd;
 text-align:left}pre{background:#f6f6f6;padding:1rem;white-space:pre-wrap}svg{max-width:100%;height:auto}"""
@@ -61,6 +66,8 @@ def _tables(study: Results) -> Iterator[tuple[str, Cells]]:
         "Scores",
         [["group", "mean", "spread between graphs", "spread within graphs", "done", "failed"], *_scores(study)],
     )
+    yield "Budgets", [["group", *BUDGETS], *_budgets(study)]
+    yield "Tuning", _tuning(study)
     yield "Graph statistics", [["statistic", "slope per SD", "95 % interval", "R²", "graphs"], *_regressions(study)]
     yield "Failures", [["trial", "reason"], *_failures(study)]
     yield "Conditions", [["host", "processor", "versions", "trials", "seconds a trial"], *_conditions(study)]
@@ -102,6 +109,35 @@ def _scores(study: Results) -> Cells:
             str(status.count("done")), str(status.count("failed")),
         ])  # fmt: skip
     return rows
+
+
+def _budgets(study: Results) -> Cells:
+    """Range of each budget over the trials of a group, beside its scores."""
+    rows = []
+    for label, cell in _groups(study).items():
+        cells = []
+        for name in BUDGETS:
+            values = study.table(*cell, name=name)
+            values = values[np.isfinite(values)]
+            ends = sorted({f"{value:,.10g}" for value in (values.min(), values.max())}) if len(values) else ["-"]
+            cells.append(" to ".join(ends))
+        if set(cells) != {"-"}:
+            rows.append([label, *cells])
+    return rows
+
+
+def _tuning(study: Results) -> Cells:
+    path = study.folder / TUNING
+    if not path.exists():
+        return []
+    found = read_json(path, TUNING)
+    heads = ["family", *map(json.dumps, found["candidates"])]
+    rows = []
+    for label, scores in found["scores"].items():
+        cells = ["failed" if value is None else _number(value) for value in scores]
+        best = found["chosen"][label]
+        rows.append([label, *(f"**{cell}**" if place == best else cell for place, cell in enumerate(cells))])
+    return [heads, *rows]
 
 
 def _regressions(study: Results) -> Cells:
@@ -168,7 +204,9 @@ def _page(study: Results, tables: Sequence[tuple[str, Cells]]) -> str:
 
 def _figures(study: Results) -> Iterator[tuple[str, str]]:
     metric = study.design.metric
-    shown = [item for item in study.comparisons if not item.missing]
+    complete = [item for item in study.comparisons if not item.missing]
+    largest = sorted(complete, key=lambda item: -abs(item.difference))[:_SHOWN]
+    shown = [item for item in complete if item in largest]
     if shown:
         labels = [f"{item.graph} - {item.other}" for item in shown]
         values = np.array([(item.difference, *item.interval) for item in shown]).T
@@ -180,7 +218,14 @@ def _figures(study: Results) -> Iterator[tuple[str, str]]:
     groups = {label: values for label, values in groups.items() if np.isfinite(values).any()}
     if groups:
         yield "Scores", pictures.svg_text(pictures.plot_scores(groups, metric=metric))
-    split = [item for item in shown if item.kind == "null"]
+    if study.axis and (along := list(_along(study, *study.axis))):
+        yield (
+            f"Along {study.axis[0]}",
+            pictures.svg_text(
+                pictures.plot_along(*map(np.array, zip(*along, strict=True)), axis=study.axis[0], metric=metric)
+            ),
+        )
+    split = [item for item in complete if item.kind == "null"]
     if split:
         both = np.array([(item.graph_variance, item.seed_variance) for item in split]).T
         labels = [f"{item.other} ({item.graph})" for item in split]
@@ -198,6 +243,18 @@ def _figures(study: Results) -> Iterator[tuple[str, str]]:
                 curves[label] = np.array([run[:shortest] for run in runs], dtype=np.float64)
         title = f"Learning curves: {html.escape(name)}"
         yield title, pictures.svg_text(pictures.plot_curves(curves, name=name))
+
+
+def _along(study: Results, name: str, places: Mapping[str, float]) -> Iterator[tuple[float, float, float, float]]:
+    """Place, mean and 95 % interval (t, over graphs, or over seeds of a single graph) of each group on the axis."""
+    for label, cell in _groups(study).items():
+        values = study.table(*cell)
+        units = [row[np.isfinite(row)].mean() for row in values if np.isfinite(row).any()]
+        if len(values) == 1:
+            units = values[np.isfinite(values)].tolist()
+        if label in places and len(units) > 1:
+            half = float(stats.t.ppf(0.975, len(units) - 1) * np.std(units, ddof=1) / np.sqrt(len(units)))
+            yield places[label], float(np.mean(units)), float(np.mean(units)) - half, float(np.mean(units)) + half
 
 
 def _list(lines: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ class Comparison(Evidence):
     Args:
         graph: the graph in question.
         other: the null model, the control, or the other graph.
-        kind: ``"null"``, ``"control"`` or ``"graph"``.
+        kind: ``"null"``, ``"control"``, ``"graph"`` or ``"reading"`` (another figure of the same trials).
         p_adjusted, p_equivalence_adjusted: after Holm's method, over all comparisons of the study.
         different: whether all tests reject at alpha.
         equivalent: whether the difference is shown to be smaller than the margin.
@@ -91,6 +91,7 @@ class Results:
         if not design.nulls:
             first, *others = design.graphs
             cells += [(other, first, "graph") for other in others]
+        cells += [(graph, reading, "reading") for graph in design.graphs for reading in design.readings]
         cells += [(graph, control, "control") for graph in design.graphs for control in design.controls]
         found = [(cell, *self._evidence(*cell)) for cell in cells]
         # What is missing counts as a test that does not reject: the family stays the one that was stated.
@@ -103,10 +104,11 @@ class Results:
 
     def _evidence(self, graph: str, other: str, kind: str) -> tuple[Evidence, int]:
         design = self.design
-        cell = {"null": (graph, other), "control": (graph, "", other), "graph": (other,)}[kind]
+        cell = {"null": (graph, other), "control": (graph, "", other), "graph": (other,), "reading": (graph,)}[kind]
         rows = [*self.select(graph), *self.select(*cell)]
         missing = sum(row["status"] != "done" for row in rows)
-        original, opponents = self.table(graph)[0], self.table(*cell)
+        original = self.table(graph)[0]
+        opponents = self.table(*cell, name=other if kind == "reading" else None)
         if missing:
             empty = Evidence(_NAN, (_NAN, _NAN), 1.0, None, 1.0, 1.0, _NAN, _NAN, _NAN, len(opponents), len(original))
             return empty, missing
@@ -164,17 +166,17 @@ class Results:
                     f"{comparison.graph} against {comparison.other}: one graph instead of many; "
                     "the verdict holds for these two graphs, not for their kinds"
                 )
-            if comparison.kind == "control":
+            if comparison.kind in ("control", "reading"):
                 continue
             graph, null = (comparison.graph, comparison.other) if comparison.kind == "null" else (comparison.other, "")
             for name in BUDGETS:
                 ours, theirs = self.table(comparison.graph, name=name), self.table(graph, null, name=name)
                 if np.isfinite(ours).any() and np.isfinite(theirs).any():
-                    means = float(np.nanmean(ours)), float(np.nanmean(theirs))
-                    if not np.isclose(*means, rtol=1e-9):
+                    usual = float(np.nanmean(ours))
+                    if not np.isclose(usual, theirs[np.isfinite(theirs)], rtol=1e-9).all():
                         yield (
                             f"{comparison.graph} against {comparison.other}: unequal {name}, "
-                            f"{means[0]:,.6g} and {means[1]:,.6g} on average"
+                            f"{usual:,.6g} and {float(np.nanmean(theirs)):,.6g} on average"
                         )
 
     def _limit_warnings(self) -> Iterator[str]:
@@ -211,6 +213,12 @@ class Results:
         plain = ("graph", "null", "member", "control", "seed", "status", "reason", "seconds", "fingerprint", "key")
         table = [{**{name: row.get(name) for name in plain}, **row["scores"]} for row in self.rows]
         return require("pandas").DataFrame(table)
+
+    @property
+    def axis(self) -> tuple[str, dict[str, float]] | None:
+        """The name of the axis along which the graphs lie, and the place of each graph and null model; None without."""
+        found = self._plan.get("axis")
+        return (found["name"], found["places"]) if found else None
 
     def graph_table(self) -> tuple[Sequence[str], Array, Array, list[str]]:
         """Names of the graph statistics, their values [G, P], the mean score of each graph [G], and its kind [G]."""

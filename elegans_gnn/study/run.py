@@ -25,7 +25,9 @@ from elegans_gnn.study.graph_figures import graph_figures
 from elegans_gnn.study.ledger import Ledger, Trial, make_folder, replace_file
 from elegans_gnn.study.report import Study, open_study
 
-Nulls = Iterable[str] | Mapping[str, str | Sequence[Connectome]]
+# The name of a null model, that with options ({"model": "rewired", "p": 0.1}), or graphs.
+Source = str | Mapping[str, Any] | Sequence[Connectome]
+Nulls = Iterable[str] | Mapping[str, Source]
 
 
 def compare(
@@ -39,6 +41,9 @@ def compare(
     seeds: Iterable[int] = range(19),
     seeds_per_null: int = 1,
     controls: Mapping[str, Score] | None = None,
+    tuned: Mapping[str, Score] | None = None,
+    readings: Iterable[str] = (),
+    axis: tuple[str, Mapping[str, float]] | None = None,
     metric: str = "score",
     larger_is_better: bool = True,
     alpha: float = 0.05,
@@ -65,13 +70,18 @@ def compare(
         graphs: label -> the graphs in question.
         margin: a difference of the metric that is too small to matter, for the test of equivalence.
         out: the folder of the study.
-        nulls: names of :func:`elegans_gnn.list_random_models`, or label -> such a name or `graphs_per_null` graphs.
+        nulls: names of :func:`elegans_gnn.list_random_models`, or label -> such a name, a name with options
+            (``{"model": "rewired", "p": 0.1}``) or `graphs_per_null` graphs.
             Without any, the other graphs are compared with the first.
         graphs_per_null: random graphs for each null model and graph.
         seeds: what each graph in question runs with.
         seeds_per_null: how many of the seeds each random graph runs with; they take turns.
         controls: label -> another score function, run with the same graphs and seeds. ``frozen`` (the model as drawn)
             and ``silent`` (without synapses) are looked at for warnings.
+        tuned: label of a graph or null model -> a score function for its graphs instead of `score`, such as one with
+            hyper-parameters tuned for that family.
+        readings: further keys of the score that are compared with the metric, such as the score after a lesion.
+        axis: a name, and the place on it of graphs and null models by label; the report draws the score along it.
         metric: the key of the score that is compared.
         larger_is_better: its direction.
         alpha: level of all tests.
@@ -97,6 +107,9 @@ def compare(
     functions = {"": score, **(controls or {})}
     names = {label: score_name(function) for label, function in functions.items()}
     families = _families(nulls, graphs_per_null)
+    for label in tuned or {}:
+        if label not in {**graphs, **families}:
+            raise unknown_name("tuned", label, {**graphs, **families})
     design = Design(
         task=task,
         score=names[""],
@@ -105,35 +118,41 @@ def compare(
         margin=margin,
         alpha=alpha,
         graphs={label: graph.fingerprint for label, graph in graphs.items()},
-        nulls={label: source if isinstance(source, str) else _digest(source) for label, source in families.items()},
+        nulls={label: _source_name(source) for label, source in families.items()},
         graphs_per_null=graphs_per_null if families else 0,
         seeds=tuple(int(seed) for seed in seeds),
         seeds_per_null=seeds_per_null if families else 0,
         controls={label: names[label] for label in functions if label},
+        readings=tuple(readings),
+        tuned={label: score_name(function) for label, function in (tuned or {}).items()},
     )
     design.check(strict=strict)
     if not ray and workers > 0:
-        for label, function in functions.items():
-            _check_importable(f"controls[{label!r}]" if label else "score", function)
+        for label, function in {**functions, **(tuned or {})}.items():
+            _check_importable(f"the score of {label!r}" if label else "score", function)
     folder = Path(out)
     make_folder(folder)
     design.write(folder, spread)
-    tasks, plan = _tasks(design, graphs, families, functions, names)
-    replace_file(folder / "plan.json", {"trials": plan, "chance": chance, "ceiling": ceiling})
-    run_trials(Ledger(folder), tasks, _engine(workers, ray), retry=retry, progress=progress)
+    tasks, plan = _tasks(design, graphs, families, functions, tuned or {})
+    along = {"name": axis[0], "places": dict(axis[1])} if axis else None
+    replace_file(folder / "plan.json", {"trials": plan, "chance": chance, "ceiling": ceiling, "axis": along})
+    run_trials(Ledger(folder), tasks, engine_of(workers, ray), retry=retry, progress=progress)
     if figures:
         graph_figures(folder, {task.connectome.fingerprint: task.connectome for task in tasks})
     return open_study(folder)
 
 
-def _families(nulls: Nulls, number: int) -> dict[str, str | Sequence[Connectome]]:
+def _families(nulls: Nulls, number: int) -> dict[str, Source]:
     if isinstance(nulls, str):
         raise invalid("nulls", "a list of names", repr(nulls), f"pass nulls=[{nulls!r}]")
-    families = dict(nulls) if isinstance(nulls, Mapping) else {str(name): str(name) for name in nulls}
+    families: dict[str, Source] = (
+        dict(nulls) if isinstance(nulls, Mapping) else {str(name): str(name) for name in nulls}
+    )
     for label, source in families.items():
-        if isinstance(source, str):
-            if source not in list_random_models():
-                raise unknown_name("nulls", source, list_random_models())
+        if isinstance(source, str | Mapping):
+            model = source if isinstance(source, str) else str(source.get("model"))
+            if model not in list_random_models():
+                raise unknown_name("nulls", model, list_random_models())
         elif len(source) != number:
             remedy = f"pass graphs_per_null={len(source)}"
             raise invalid(f"nulls[{label!r}]", f"graphs_per_null = {number} graphs", len(source), remedy)
@@ -143,9 +162,9 @@ def _families(nulls: Nulls, number: int) -> dict[str, str | Sequence[Connectome]
 def _tasks(
     design: Design,
     graphs: Mapping[str, Connectome],
-    families: Mapping[str, str | Sequence[Connectome]],
+    families: Mapping[str, Source],
     functions: Mapping[str, Score],
-    names: Mapping[str, str],
+    tuned: Mapping[str, Score],
 ) -> tuple[list[Task], list[dict[str, Any]]]:
     """All trials, seed by seed, so that a study that was stopped early has whole pairs."""
     row: dict[str, Any]
@@ -156,23 +175,42 @@ def _tasks(
             wanted += [(seed, row, graph) for seed in design.seeds]
         for null, source in families.items():
             for member in range(design.graphs_per_null):
-                drawn = (
-                    random_connectome(source, like=graph, seed=member) if isinstance(source, str) else source[member]
-                )
+                drawn = draw(source, graph, member)
                 row = {"graph": label, "null": null, "member": member, "control": ""}
                 wanted += [(seed, row, drawn) for seed in design.seeds_of(member)]
+    names = {id(function): score_name(function) for function in (*functions.values(), *tuned.values())}
     wanted.sort(key=lambda item: design.seeds.index(item[0]))
     tasks, plan = [], []
     for seed, row, graph in wanted:
-        trial = Trial(names[row["control"]], graph.fingerprint, seed)
+        function = functions[row["control"]]
+        if not row["control"]:
+            function = tuned.get(row["null"] or row["graph"], function)
+        trial = Trial(names[id(function)], graph.fingerprint, seed)
         plan.append({**row, "seed": seed, "fingerprint": graph.fingerprint, "key": trial.key})
         kind = row["control"] or (f"{row['null']} {row['member']}" if row["null"] else "")
         label = " ".join(filter(None, (row["graph"], kind, f"seed {seed}")))
-        tasks.append(Task(trial, functions[row["control"]], graph, design.metric, label))
+        tasks.append(Task(trial, function, graph, design.metric, label))
     return tasks, plan
 
 
-def _engine(workers: int, ray: bool | str | None) -> Engine:
+def draw(source: Source, like: Connectome, member: int) -> Connectome:
+    """One random graph of a family."""
+    if isinstance(source, str):
+        return random_connectome(source, like=like, seed=member)
+    if isinstance(source, Mapping):
+        options = {str(name): value for name, value in source.items() if name != "model"}
+        return random_connectome(source["model"], like=like, seed=member, **options)
+    return source[member]
+
+
+def _source_name(source: Source) -> str:
+    if isinstance(source, str):
+        return source
+    return json.dumps(dict(source), sort_keys=True) if isinstance(source, Mapping) else _digest(source)
+
+
+def engine_of(workers: int, ray: bool | str | None) -> Engine:
+    """Where trials run, see :func:`compare`."""
     if ray:
         from elegans_gnn.study.engine_ray import RayEngine
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from elegans_gnn._paths import model_path, or_bundled
 from elegans_gnn._text import read_json
 from elegans_gnn.datasets import DATA, Images, ImageSource, data_set_of, ink, load_images
 from elegans_gnn.errors import invalid, unknown_name
@@ -48,12 +49,12 @@ class Run:
 
 
 def open_run(path: Path | str) -> Run:
-    """A run folder, its ``model`` folder, any folder of `save_pretrained`, or a checkpoint file.
+    """A run folder, its ``model`` folder, any folder of `save_pretrained`, a checkpoint, or a bundled model's name.
 
     Raises:
         ValueError: nothing of that kind, or something damaged; the message names it.
     """
-    path = Path(path)
+    path = model_path(path)
     if (path / WEIGHTS).is_file():
         model: nn.Module = from_pretrained(path)
         task = "classifier" if hasattr(model, "num_classes") else "autoencoder"
@@ -62,7 +63,7 @@ def open_run(path: Path | str) -> Run:
         return Run(model, task, None, read_training(path), named, taken.in_channels, taken.image_size)
     if not path.is_file() and not (path / BEST).is_file():
         remedy = "give a folder that elegans-gnn train wrote"
-        raise invalid("RUN", "a run folder with best.ckpt, or a model folder", path, remedy)
+        raise invalid("RUN", f"a run folder with best.ckpt, or a model folder{or_bundled()}", path, remedy)
     opened = open_checkpoint(path)
     config, shape = opened.config, opened.shape
     seen, size = trained_on(opened), shape["image_size"]

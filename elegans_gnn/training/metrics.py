@@ -16,7 +16,7 @@ from elegans_gnn._shapes import Float, Int
 
 METRICS = ("accuracy", "f1", "bce", "ssim")
 CLASS_METRICS = ("accuracy", "cross_entropy")
-# torchmetrics leaves NaN out of a mean unless it is told what to put in its place.
+# torchmetrics drops NaN from a mean unless `nan_strategy` gives a value for it.
 _KEPT = float("nan")
 # Images at a time where nothing trains.
 EVALUATION_BATCH = 200

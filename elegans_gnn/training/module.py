@@ -173,7 +173,7 @@ def groups_of(model: Any, settings: Optim) -> list[dict[str, Any]]:
 
 def averaging(decay: float) -> WeightAveraging:
     """Exponential moving average of the weights as a callback, see :func:`exponential_average`."""
-    return WeightAveraging(use_buffers=False, avg_fn=exponential_average(decay))
+    return WeightAveraging(use_buffers=False, multi_avg_fn=exponential_average(decay))
 
 
 def diverged(what: str, value: float, step: int, settings: Optim) -> InvalidArgumentError:

@@ -132,16 +132,17 @@ def warmup_cosine(step: int, *, warmup: int, total: int) -> float:
     return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
 
 
-def exponential_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """The `avg_fn` of :class:`torch.optim.swa_utils.AveragedModel` for a moving average of weights.
+def exponential_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+    """The `multi_avg_fn` of :class:`torch.optim.swa_utils.AveragedModel` for a moving average of weights.
 
     Args:
         decay: what the average keeps of itself at each update, approached from 0.1 by (1 + count) / (10 + count), so
             that the first random weights are forgotten soon.
     """
 
-    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+    def average(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
         seen = float(count)
-        return torch.lerp(averaged, current, 1 - min(decay, (1 + seen) / (10 + seen)))
+        # One call for all tensors: a loop over those of a frozen backbone takes longer than a step of its head.
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + seen) / (10 + seen)))
 
     return average

@@ -41,6 +41,8 @@ def model_name(model: Any) -> str:
     graph = getattr(model, "connectome", None)
     if graph is None:
         return type(model).__name__
+    if model.arguments.get("head", "worm") != "worm":
+        return f"{model.arguments['head']} head"
     core = model.arguments.get("core") or model.arguments.get("synapses", "trained")
     return str(graph.name) if core in ("message-passing", "trained") else f"{graph.name}, {core}"
 

@@ -214,7 +214,7 @@ def check_value(name: str, value: Any, item: Field[Any]) -> None:
 def check_size(augment: Augment, size: int) -> None:
     """Refuse changes that would leave nothing of images of this height and width."""
     for name, value in (("shift", augment.shift), ("cutout", augment.cutout)):
-        if value >= size:
+        if value >= size and augment.augment != "none":
             raise invalid(name, f"< {size}, the size of the images", value, f"use {name}={size // 4}")
 
 

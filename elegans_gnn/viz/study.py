@@ -88,6 +88,19 @@ def plot_curves(curves: Mapping[str, Array], *, name: str) -> Figure:
     return figure
 
 
+def plot_along(places: Array, means: Array, low: Array, high: Array, *, axis: str, metric: str) -> Figure:
+    """Curve: the mean score [C] of each group at its place on an axis, with its interval."""
+    order = np.argsort(places)
+    places, means, low, high = places[order], means[order], low[order], high[order]
+    figure = new_figure(5.6, 3.8)
+    axes = figure.subplots()
+    axes.fill_between(places, low, high, color="#1f77b4", alpha=0.15, linewidth=0)
+    axes.errorbar(places, means, yerr=[means - low, high - means], fmt="o-", capsize=3, color="#1f77b4")
+    axes.set_xlabel(axis)
+    axes.set_ylabel(metric)
+    return figure
+
+
 def plot_variance(labels: Sequence[str], graphs: Array, seeds: Array) -> Figure:
     """Bars: the variance of the score between graphs and between seeds, [C] each."""
     figure = new_figure(6.4, 1.2 + 0.32 * len(labels))

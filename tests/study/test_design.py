@@ -51,6 +51,8 @@ def test_a_design_that_cannot_reach_alpha_is_refused_or_warned_about(changes: di
     ("changes", "message"),
     [
         ({"margin": 0.0}, "margin must be positive, got 0.0"),
+        ({"margin": float("nan")}, "margin must be positive, got nan; pass the smallest difference that matters"),
+        ({"seeds": ()}, "seeds must be at least one number, got none; pass seeds="),
         ({"alpha": 1.5}, "alpha must be in 0..1, got 1.5"),
         ({"seeds": (0, 0, 1)}, "seeds must be all different"),
         ({"nulls": {}}, "nulls must be at least one null model, or a second graph"),

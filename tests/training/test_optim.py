@@ -222,7 +222,12 @@ def test_schedule_rises_to_the_peak_and_falls_to_zero() -> None:
 
 def test_average_forgets_the_start_and_then_keeps_the_given_share() -> None:
     average = exponential_average(0.9)
-    old, new = torch.tensor([0.0]), torch.tensor([1.0])
-    kept = [1 - float(average(old, new, count)) for count in (0, 1, 8, 79, 80, 10_000)]
-    assert kept == pytest.approx([0.1, 2 / 11, 0.5, 80 / 89, 0.9, 0.9], abs=1e-6)
-    assert 1 - float(average(old, new, torch.tensor(8))) == pytest.approx(0.5, abs=1e-6)
+
+    def kept(count: int | torch.Tensor) -> float:
+        old = [torch.tensor([0.0]), torch.tensor([2.0, 2.0])]
+        average(old, [torch.tensor([1.0]), torch.tensor([2.0, 4.0])], count)
+        assert old[1].tolist() == pytest.approx([2, 2 + 2 * float(old[0])])
+        return 1 - float(old[0])
+
+    counts = (0, 1, 8, 79, 80, 10_000, torch.tensor(8))
+    assert list(map(kept, counts)) == pytest.approx([0.1, 2 / 11, 0.5, 80 / 89, 0.9, 0.9, 0.5], abs=1e-6)

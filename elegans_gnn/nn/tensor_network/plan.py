@@ -5,7 +5,7 @@ path to them. Stage k applies the units whose source is k units deep (one groupe
 that depend on them. On the worm's graph that is 4 stages. A program loads values into slots, works on the slots in
 place, and exports copies: the inputs of the next stage's units, in their order; the carry, which is whatever a later
 program loads; and the final states of output neurons. So every tensor between stages has exactly one consumer, and its
-gradient is one dense tensor that nobody adds to.
+gradient is one dense tensor, without a sum of several.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class _Planner:
             export(step.made)
 
     def _units(self, steps: list[_Step]) -> _Units:
-        """Sort the unit applications of a stage, do equal ones once, and note where each result will stand."""
+        """Sort the unit applications of a stage, do equal ones once, and note the row of each result."""
         target = self.schedule.target
         wanted: dict[tuple[bool, int, int], list[_Step]] = {}
         for step in steps:

@@ -72,7 +72,7 @@ class PlanRunner(nn.Module):
         self._index("rows", rows)
         self._runs = [_runs(units.row_of[stage.neurons]) if units.shared else () for stage in plan.stages]
         self._from_input = bool((plan.inputs < 0).all())
-        # Row 0 stands for the input, row v + 1 for neuron v's state from before.
+        # Row 0 is the input, row v + 1 neuron v's state from before.
         self._index("inputs", plan.inputs + 1)
 
     def _index(self, name: str, values: NDArray[np.int64]) -> None:

@@ -1,4 +1,4 @@
-"""The compiler from a connectome and the visiting rules to what really has to happen, and what can happen at once.
+"""The compiler from a connectome and the visiting rules to the visits with an effect, and what runs at the same time.
 
 The rules of the tensor network are a loop over synapses. Which branch of the loop a synapse takes depends on the graph
 and on the options only, never on the input, so the loop can be run once, on names instead of tensors:
@@ -6,7 +6,7 @@ and on the options only, never on the input, so the loop can be run once, on nam
 1. Every visit is resolved to nothing (its source is undefined), a first arrival, a fused arrival or a re-applied unit.
 2. Visits that no output depends on are dropped. Under the default order that is more than half of them.
 3. What is left gets its dependence depth: a visit waits for the last write of its source and of its target, and may not
-   overwrite a state that somebody has yet to read. Within a depth all reads come before all writes, so a state may be
+   overwrite a state that another visit still reads. Within a depth all reads come before all writes, so a state may be
    overwritten at the depth of its last read. Plain sums commute, so a run of additions into one neuron shares a depth.
 """
 
@@ -163,7 +163,7 @@ class Schedule:
         widest, mean = int(self.widths.max(initial=0)), float(self.widths.mean()) if len(self.widths) else 0.0
         lines += [
             f"{self.num_visits} visits in {self.num_wavefronts} wavefronts (widest {widest}, mean {mean:.1f})",
-            f"{self.fired - self.num_visits} further visits change states that no output depends on, and are left out",
+            f"{self.fired - self.num_visits} further visits change states that no output depends on, and are dropped",
             f"visits without a source state: {_relation_counts(self.silent)}",
             f"synapses in no phase or ignored: {_relation_counts(self.unvisited)}",
             f"output neurons with a state: {len(self.outputs)}",
@@ -248,7 +248,7 @@ class Wavefronts:
     Attributes:
         ready: depth at which the present state of a place is complete.
         opened: earliest depth at which the present run of additions may write.
-        last_read: deepest read of the present state, 0 if nobody has read it yet.
+        last_read: deepest read of the present state, 0 if nothing has read it yet.
     """
 
     def __init__(self, places: int, commuting: bool) -> None:

@@ -24,7 +24,7 @@ UNITS = ("dense", "diagonal", "shared-by-role", "shared-by-class")
 def first_use(groups: NDArray[np.int64], used: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     """[N] rows for the groups of the used neurons, numbered in order of first use; -1 for neurons of unused groups.
 
-    In this order the units of a stage stand together, so that their parameters need not be gathered.
+    In this order the units of a stage are neighbours, so that their parameters need not be gathered.
     """
     order = dict.fromkeys(groups[np.concatenate(used)].tolist())
     rows = {group: row for row, group in enumerate(order)}
