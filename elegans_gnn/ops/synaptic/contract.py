@@ -5,8 +5,8 @@
     elegans_gnn::step_forward        x, weight, scale [N, C], shift [N, C], leak [N] or none -> y like x
     elegans_gnn::step_backward       the same and grad_y -> a gradient of each (one that is not needed is empty)
 
-Registered like the aggregation, see ops/_contract.py. The operators of the step have one implementation, the native one:
-scale, shift and leak are in the dtype that sums are formed in. Elsewhere a step is composed of other operators.
+Registered like the aggregation, see ops/_contract.py. The step's operators have one implementation, the native one, and
+take scale, shift and leak in the dtype that sums are formed in. Elsewhere a step is composed of other operators.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def _step_backward_fake(
 
 
 # A step counts as its convolution: norm and activation are counted nowhere.
-def _step_backward_flops(grad_y: tuple[int, ...], x: tuple[int, ...], weight: tuple[int, ...], *rest: Any, **__: Any) -> int:
+def _step_backward_flops(
+    grad_y: tuple[int, ...], x: tuple[int, ...], weight: tuple[int, ...], *rest: Any, **__: Any
+) -> int:
     need_x, need_weight, need_affine, _need_leak = rest[-4:]
     return (bool(need_x or need_affine) + bool(need_weight)) * _forward_flops(x, weight)
 

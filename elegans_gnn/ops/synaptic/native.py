@@ -88,7 +88,8 @@ def _call(
     x, weight = whole_maps(x), weight.contiguous()
     grad = None if grad is None else whole_maps(grad)
     gradient = (0, 0, 0, 0) if grad is None else (grad.data_ptr(), *grad.stride()[:3])
-    activation, eps, affine = "none", 0.0, [None] * 3
+    activation, eps = "none", 0.0
+    affine: list[Tensor | None] = [None] * 3
     if step is not None:
         activation, eps = step.activation, step.eps
         affine = [None if each is None else each.contiguous() for each in step[:3]]

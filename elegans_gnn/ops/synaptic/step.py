@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from elegans_gnn.ops.synaptic.contract import STEP, step_backward, step_forward
 from elegans_gnn.ops.synaptic.synaptic import check, synaptic_conv2d
 from elegans_gnn.sparse import SparseAdjacency
 
-ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu}
 
 
 def synaptic_step(
@@ -121,7 +122,14 @@ class _Step(torch.autograd.Function):
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
         need_x, need_weight, need_scale, need_shift, need_leak = needs = ctx.needs_input_grad[:5]
         found = step_backward(
-            grad_y, *ctx.saved_tensors, ctx.activation, ctx.eps, need_x, need_weight, need_scale or need_shift, need_leak
+            grad_y,
+            *ctx.saved_tensors,
+            ctx.activation,
+            ctx.eps,
+            need_x,
+            need_weight,
+            need_scale or need_shift,
+            need_leak,
         )
         return *[grad if need else None for grad, need in zip(found, needs, strict=True)], *[None] * 8
 
