@@ -258,17 +258,28 @@ void check_step(const Shape &s, int64_t dtype, int64_t activation, bool with_lea
         }
 }
 
-}  // namespace
-
-void test_synaptic(bool brief) {
+// Calls body(shape, dtype) for random shapes.
+template <class Body> void each_shape(int rounds, bool brief, Body body) {
     const int64_t sides[] = {1, 2, 3, 5, 7, 8, 14, 15, 16, 17, 28, 33}, kernels[] = {1, 3, 5, 7};
-    for (int round = 0; round < (brief ? 40 : 400); round++) {
+    for (int round = 0; round < rounds; round++) {
         const int64_t channels = 1 + below(3), neurons = 1 + below(6);
         const Shape shape{1 + below(18), neurons, channels, sides[below(12)], sides[below(12)], below(2 * neurons + 1),
                           below(2) ? channels : 1, kernels[below(4)], kernels[below(4)]};
         if (shape.states() * shape.edges * shape.kernel_height * shape.kernel_width > 4'000'000 && brief) continue;
-        const int64_t dtype = below(4);
-        check(shape, dtype, dtype == ELEGANS_F64 ? dtype : int64_t(ELEGANS_F32));
-        check_step(shape, dtype, ELEGANS_RELU + below(3), below(2));
+        body(shape, below(4));
     }
+}
+
+}  // namespace
+
+void test_synaptic(bool brief) {
+    each_shape(brief ? 40 : 400, brief, [](const Shape &shape, int64_t dtype) {
+        check(shape, dtype, dtype == ELEGANS_F64 ? dtype : int64_t(ELEGANS_F32));
+    });
+}
+
+void test_step(bool brief) {
+    each_shape(brief ? 40 : 400, brief, [](const Shape &shape, int64_t dtype) {
+        check_step(shape, dtype, ELEGANS_RELU + below(3), below(2));
+    });
 }
