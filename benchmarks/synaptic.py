@@ -1,4 +1,5 @@
-"""How fast the synaptic convolution is, against dense masked convolutions and the PyG way.
+"""How fast the synaptic convolution is, against dense masked convolutions and the PyG way; and the fused step, against
+its composed form.
 
 No figure without correct results.
 
@@ -22,6 +23,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, unfold
 
 from elegans_gnn import load_connectome, ops
+from elegans_gnn.ops.synaptic import composed_step
 from elegans_gnn.sparse import SparseAdjacency
 
 OURS = "triton" if torch.cuda.is_available() else "native"
@@ -61,12 +63,13 @@ def main() -> None:
         arguments.batch, arguments.sizes, arguments.repeats = 2, [3], 3
     adjacency = SparseAdjacency.from_connectome(load_connectome("varshney2011").merged()).to(DEVICE)
     gate(adjacency, arguments)
-    results: dict[str, Any] = {"conditions": conditions(), "kernel": KERNEL, "tables": []}
+    results: dict[str, Any] = {"conditions": conditions(), "kernel": KERNEL, "tables": [], "steps": []}
     print(json.dumps(results["conditions"], indent=2))
     for threads in arguments.threads:
         torch.set_num_threads(threads)
         for side in arguments.sizes:
             results["tables"].append(table(adjacency, side, threads, arguments))
+            results["steps"].append(step_table(adjacency, side, threads, arguments))
         if arguments.grid:
             results.setdefault("grid", []).extend(grid(adjacency, threads, arguments))
     if arguments.json:
@@ -198,6 +201,46 @@ def table(adjacency: SparseAdjacency, side: int, threads: int, arguments: argpar
                 f"{slower['quartile3']:.2f}]   {row.get('extra bytes / (y + gradients)', '')}"
             )
     return {"size": [batch, adjacency.num_neurons, 1, side, side], "threads": threads, "rows": rows}
+
+
+def step_table(adjacency: SparseAdjacency, side: int, threads: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fused step against its composed form, both on our convolution, with all gradients; in turns."""
+    x, weight, grad = inputs(adjacency, arguments.batch, 1, side)
+    neurons = adjacency.num_neurons
+    parameters = (
+        torch.ones(neurons, 1, device=DEVICE),
+        torch.zeros(neurons, 1, device=DEVICE),
+        torch.ones(neurons, device=DEVICE),
+    )
+    leaves = [each.clone().requires_grad_() for each in (x, weight, *parameters)]
+    print(
+        f"\n== a step, {side} x {side}, batch {arguments.batch}, {threads} thread(s), ms an image; composed over fused"
+    )
+    rows: dict[str, Any] = {}
+    for activation in ("relu", "gelu", "silu"):
+
+        def run(step: Callable[..., Tensor], activation: str = activation) -> Callable[[], tuple[Tensor, ...]]:
+            def training() -> tuple[Tensor, ...]:
+                y = step(*leaves[:2], adjacency, *leaves[2:], activation=activation)
+                return y, *torch.autograd.grad(y, leaves, grad)
+
+            return training
+
+        chosen = {"fused": run(ops.synaptic_step), "composed": run(composed_step)}
+        for name, a, b in zip(
+            ("y", "x", "weight", "scale", "shift", "leak"), *[call() for call in chosen.values()], strict=True
+        ):
+            if not torch.allclose(a, b, rtol=1e-3, atol=1e-4 * float(b.detach().abs().max())):
+                sys.exit(f"the gate is red: the fused step's {name} is not the composed one's; no figures")
+        seconds = interleaved(chosen, repeats=arguments.repeats, warmup=1)
+        faster = ratio(seconds["composed"], seconds["fused"])
+        per_image = {name: summary(times)["median_ms"] / arguments.batch for name, times in seconds.items()}
+        rows[activation] = {"ms an image": per_image, "times faster than composed": faster}
+        print(
+            f"{activation:5s} fused {per_image['fused']:.4f}  composed {per_image['composed']:.4f}   "
+            f"x{faster['median']:.2f} [{faster['quartile1']:.2f} .. {faster['quartile3']:.2f}]"
+        )
+    return {"size": [arguments.batch, neurons, 1, side, side], "threads": threads, "rows": rows}
 
 
 def grid(adjacency: SparseAdjacency, threads: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:

@@ -74,7 +74,7 @@ struct Relu {
 struct Gelu {
     template <class Vec> static INLINE Vec distribution(Vec z, Vec &density) {
         const Vec most = Vec{} + 12.5f;
-        Vec a = z < Vec{} ? -z : z;
+        Vec a = masked(z, (Vec)~(Bits<Vec>)-Vec{});  // without its sign
         a = a > most ? most : a;
         density = exponential(-0.5f * (a * a));
         const Vec q = tail(a, density);

@@ -36,6 +36,7 @@ int main(int count, char **arguments) {
     test_aggregation(brief);
     test_synaptic(brief);
     test_visits(brief);
+    test_step(brief);
     std::printf("%lld cases, %lld failures\n", static_cast<long long>(cases), static_cast<long long>(failures));
     return failures != 0;
 }

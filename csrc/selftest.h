@@ -50,6 +50,7 @@ constexpr int kThreads[] = {1, 2, 3, 8};
 
 // brief: a few seconds, for the test suite.
 void test_aggregation(bool brief);
+void test_step(bool brief);
 void test_synaptic(bool brief);
 void test_visits(bool brief);
 

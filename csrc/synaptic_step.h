@@ -86,15 +86,15 @@ public:
             of_channel[0] += product, of_channel[1] += sum;
             leak_sum += total(leaks_, s);
             const A gain = inverse_[s * layout_.pitch] * scale[channel(s)];
-            spread(gain_, s, gain), spread(offset_, s, gain * (sum / pixels_)), spread(mean_, s, gain * (product / pixels_));
+            spread(gain_, s, gain), spread(offset_, s, sum / pixels_), spread(mean_, s, product / pixels_);
         }
         sums[2 * channels_] += leak_sum;
         const A leak = leak_ ? leak_[neuron] : A(1);
         each_column([&](int64_t j) {
             const Vec gain = load_register(gain_ + j), sum = load_register(offset_ + j), product = load_register(mean_ + j);
             each_row(j, [&](int64_t at) {
-                const Vec inner = gain * load_register(grad_h + at) - sum - load_register(normal_ + at) * product;
-                store_register(grad_h + at, inner + leak * load_register(grad_y + at));
+                const Vec inner = load_register(grad_h + at) - sum - load_register(normal_ + at) * product;
+                store_register(grad_h + at, gain * inner + leak * load_register(grad_y + at));
             });
         });
     }

@@ -5,8 +5,8 @@
     elegans_gnn::step_forward        x, weight, scale [N, C], shift [N, C], leak [N] or none -> y like x
     elegans_gnn::step_backward       the same and grad_y -> a gradient of each (one that is not needed is empty)
 
-Registered like the aggregation, see ops/_contract.py. Only the native backend implements the operators of the step:
-scale, shift and leak are in the dtype that sums are formed in. Elsewhere a step is composed of other operators.
+Registered like the aggregation, see ops/_contract.py. The step's operators have one implementation, the native one, and
+take scale, shift and leak in the dtype that sums are formed in. Elsewhere a step is composed of other operators.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ def test_every_part_runs_and_is_written_down(tmp_path: Path) -> None:
     ran = benchmark("benchmarks/synaptic.py", "--smoke", "--grid", "--json", str(tmp_path / "out.json"))
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert "the gate is green" in ran.stdout
-    assert set(json.loads((tmp_path / "out.json").read_text())) == {"conditions", "kernel", "tables", "grid"}
+    assert set(json.loads((tmp_path / "out.json").read_text())) == {"conditions", "kernel", "tables", "steps", "grid"}
 
 
 @pytest.mark.hard

@@ -75,14 +75,19 @@ from elegans_gnn import ops
 from tests.ops.cases import random_graph
 
 found = []
-for edges in map(int, sys.argv[1:]):
+fused = sys.argv[1] == "step"
+for edges in map(int, sys.argv[2:]):
     adjacency = random_graph(224, edges, seed=0)
     x, grad = torch.randn(64, 224, 1, 16, 16, requires_grad=True), torch.randn(64, 224, 1, 16, 16)
     weight = torch.randn(edges, 3, 3, requires_grad=True)
+    parameters = [torch.ones(224, 1, requires_grad=True), torch.zeros(224, 1), torch.ones(224)]
 
     def step():
-        y = ops.synaptic_conv2d(x, weight, adjacency)
-        return y, *torch.autograd.grad(y, (x, weight), grad)
+        if fused:
+            y = ops.synaptic_step(x, weight, adjacency, *parameters, activation="gelu")
+        else:
+            y = ops.synaptic_conv2d(x, weight, adjacency)
+        return y, *torch.autograd.grad(y, (x, weight, *parameters[:fused]), grad)
 
     step()
     found.append(peak_extra_bytes(step))
@@ -90,14 +95,15 @@ print(json.dumps(found))
 """
 
 
-def test_memory_is_that_of_the_results_and_a_few_numbers_per_weight() -> None:
+@pytest.mark.parametrize("operator", ["convolution", "step"])
+def test_memory_is_that_of_the_results_and_a_few_numbers_per_weight(operator: str) -> None:
     edges = (3_000, 30_000)
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")]),
         "MALLOC_MMAP_THRESHOLD_": "65536",
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-W", "ignore", "-c", MEMORY, *map(str, edges)]
+    command = [sys.executable, "-W", "ignore", "-c", MEMORY, operator, *map(str, edges)]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     found = json.loads(ran.stdout)
     if found[0] is None:
