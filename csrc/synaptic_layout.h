@@ -36,7 +36,7 @@ constexpr int64_t kBlockBytes = 640 << 10;
 constexpr int64_t kMapVectors = 32;
 
 // A sheet: images side by side in rows of `stride` elements, `pad_columns` zeros between them and `pad_rows` zero rows
-// between neurons. A tap is then a constant shift of the pointer, and lanes between images hold nothing that anybody reads.
+// between neurons. A tap is then a constant shift of the pointer, and the lanes between images are never read.
 template <class A> struct MapLayout {
     static constexpr int64_t L = Register<A>::count;
     int64_t height, width, pad_rows, pad_columns, neurons;

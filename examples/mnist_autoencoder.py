@@ -116,7 +116,7 @@ def train(config: AutoencoderConfig, digits: ImageSource) -> ElegansAutoencoder:
     model = build_model(config)
     optimizer, schedule = build_optimizer(model, config)
     # A moving average of the weights is what gets judged and kept; it redraws better than the weights of any one step.
-    averaged = AveragedModel(model, avg_fn=exponential_average(config.optim.ema))
+    averaged = AveragedModel(model, multi_avg_fn=exponential_average(config.optim.ema))
     validation = ink(digits.validation().pixels)
     best, best_weights = -1.0, averaged.module.state_dict()
     started = time.perf_counter()

@@ -82,7 +82,8 @@ def test_every_setting_is_an_option_with_its_default(
         option = f"--{name.replace('_', '-')}"
         about = text.partition(f" {option} {name.upper()} ")[2] or text.partition(f" {option}, ")[2].partition(" ")[2]
         assert about, name
-        assert f"(default: {'none' if value is None else value})" in about.split(" --")[0], name
+        shown = {"None": "none", "True": "on", "False": "off"}.get(str(value), value)
+        assert f"default: {shown})" in about.split(" --")[0], name
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

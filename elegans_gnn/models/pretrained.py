@@ -177,9 +177,7 @@ def from_pretrained(folder: Path | str, wanted: type[Model] | None = None) -> Mo
         raise unknown_name(f"class in {folder / CONFIG}", str(config["class"]), MODEL_CLASSES)
     if wanted is not None and not issubclass(build, wanted):
         remedy = f"use {build.__name__}.from_pretrained"
-        raise invalid(
-            "folder", f"one that holds a {wanted.__name__}", f"{folder}, which holds a {build.__name__}", remedy
-        )
+        raise invalid("folder", f"a model of class {wanted.__name__}", f"{folder}, of class {build.__name__}", remedy)
     graph = _graph(folder, config["connectome"])
     arguments, weights = config["arguments"], _weights(folder / WEIGHTS)
     if config["format"] == 1:

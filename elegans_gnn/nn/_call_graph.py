@@ -135,6 +135,8 @@ def one_tensor(x: Tensor | tuple[Tensor, Tensor]) -> Tensor:
     """The one tensor of PyG's pair (sources, targets)."""
     if isinstance(x, Tensor):
         return x
+    if not isinstance(x, tuple):
+        raise invalid("x", "a tensor", type(x).__name__, "use torch.as_tensor(x)")
     if len(x) == 2 and x[0] is x[1]:
         return x[0]
     raise invalid("x", "one tensor", "different sources and targets", "a connectome has one set of neurons: pass x")

@@ -54,7 +54,7 @@ class ConnectomeConv(MessagePassing, Lesioned):
         filters: None, or who owns filters of k x k: ``"synapse"`` (w_e is a filter; the two directions of a gap
             junction share one), ``"neuron"``, ``"role"`` or ``"shared"`` (a depthwise filter per neuron, per role or
             for all, after the sum). Units are then 1 x 1: they only mix channels.
-        unit: ``"shared"`` (one U for all), ``"role"`` or ``"neuron"``.
+        unit: ``"shared"`` (one for all neurons), ``"role"`` or ``"neuron"``.
         edge_channels: a weight (or filter) per edge and input channel, w [E, in_channels], instead of w [E].
         gap: ``"coupled"`` passes w x_u like a chemical synapse; ``"diffusive"`` passes w (x_u - x_v).
         reduce: ``"sum"``, or ``"mean"`` over the incoming edges.

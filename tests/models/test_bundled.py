@@ -35,7 +35,7 @@ def test_a_bundled_model_is_found_by_its_name_and_its_class(folder: Path) -> Non
     images = torch.rand(2, 1, 8, 8)
     assert torch.equal(from_pretrained("tiny-worm")(images), saved(images))
     assert torch.equal(LogisticRegression.from_pretrained("tiny-worm")(images), saved(images))
-    with pytest.raises(ValueError, match="folder must be of a ElegansHead, got .*tiny-worm, of a LogisticRegression"):
+    with pytest.raises(ValueError, match="of class ElegansHead, got .*tiny-worm, of class LogisticRegression"):
         ElegansHead.from_pretrained("tiny-worm")
 
 

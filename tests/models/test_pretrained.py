@@ -190,7 +190,7 @@ def test_a_graph_that_is_none_is_noticed(folder):
 
 
 def test_another_class_is_refused(folder):
-    with pytest.raises(ValueError, match="that holds a ElegansAutoencoder, got .*, which holds a ElegansClassifier"):
+    with pytest.raises(ValueError, match="of class ElegansAutoencoder, got .*, of class ElegansClassifier"):
         ElegansAutoencoder.from_pretrained(folder)
     edited(folder, CONFIG, lambda config: config.update({"class": "os.system"}))
     with pytest.raises(ValueError, match="class in .* must be one of .*got 'os.system'"):
