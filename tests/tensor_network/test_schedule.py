@@ -76,12 +76,15 @@ def test_depths_respect_every_dependence(graph: Connectome, order: str, reapply:
         zip(*(a.tolist() for a in (schedule.source, schedule.target, schedule.kind, schedule.wavefront)), strict=True)
     )
     arrived: set[int] = set()
+    # Whether each visit reads what earlier visits wrote; a sensory neuron that nothing reached holds the input.
+    reads_sum: list[bool] = []
     for later, (u, v, kind, depth) in enumerate(visits):
-        for u0, v0, _, before in visits[:later]:
+        for (u0, v0, _, before), read_sum in zip(visits[:later], reads_sum, strict=True):
             if v0 == u or (v0 == v and kind != FIRST):
                 assert depth > before, "reads or changes what the earlier visit wrote"
-            if u0 == v and v in arrived:
+            if u0 == v and read_sum:
                 assert depth >= before, "overwrites what the earlier visit reads"
+        reads_sum.append(u in arrived)
         arrived.add(v)
 
 
