@@ -52,7 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--out",
         metavar="PATH",
         type=Path,
-        help="a new CSV file (classifiers), folder, or for one picture PNG file (autoencoders; default: redrawn)",
+        help="new: a CSV file (classifiers); a folder, or for one picture a PNG file (autoencoders; default: redrawn)",
     )
     add("--white", metavar="NUMBER", type=float, help="the number of white in the CSV files, such as 255, 16 or 1")
     add(
