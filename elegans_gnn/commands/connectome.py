@@ -29,14 +29,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
-    lister = actions.add_parser("list", help="the wiring diagrams that are bundled with the package")
+    lister = actions.add_parser("list", help="list the wiring diagrams in the package")
     lister.set_defaults(run=run_list)
 
-    show = actions.add_parser("show", help="the figures of one connectome")
+    show = actions.add_parser("show", help="show the statistics of one connectome")
     show.add_argument("name", metavar="NAME", help=_NAME_HELP)
     show.set_defaults(run=run_show)
 
-    compare = actions.add_parser("compare", help="the differences between two connectomes")
+    compare = actions.add_parser("compare", help="show the differences between two connectomes")
     compare.add_argument("a", metavar="A", help=_NAME_HELP)
     compare.add_argument("b", metavar="B", help=_NAME_HELP)
     compare.add_argument("--match", action="store_true", help="compare statistics instead of neurons and edges")

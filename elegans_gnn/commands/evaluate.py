@@ -18,9 +18,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Declare the command and its options."""
     parser = subparsers.add_parser(
         "eval",
-        help="figures of a trained model",
+        help="evaluate a trained model",
         description="Evaluate a trained model on the test or validation part of its data. Nothing is written.\n\n"
-        "Without options this repeats the figures the run ended with. Images that the model may have been trained on\n"
+        "Without options this gives the run's final figures again. Images that the model may have been trained on\n"
         "are refused: other folds of the digits, and mnist5k after mnist.",
         epilog="examples:\n"
         "  elegans-gnn eval runs/mnist-autoencoder-001               # a run's folder: its best weights\n"
@@ -32,9 +32,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add = parser.add_argument
     add("path", metavar="RUN", type=Path, help=run_help())
     add("--part", default="test", help="test (default) or validation")
-    add("--data", help="other data than the run's own: a name or a folder, as in `elegans-gnn train`")
+    add("--data", help="data to use instead of the run's: a name or a folder, as in `elegans-gnn train`")
     add("--data-dir", help="folder with the data set's files, if they have moved")
-    add("--fold", type=int, help="of the digits, for a model that was saved without a run")
+    add("--fold", type=int, help="fold of the digits, for a model that was saved without a run")
     add("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)
 

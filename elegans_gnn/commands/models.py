@@ -19,26 +19,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Declare the command and its options."""
     parser = subparsers.add_parser(
         "models",
-        help="all models: parameters by part, operations per image",
-        description="All models that can be trained here, ours and the baselines, with the sizes they have by default: "
+        help="list all models: parameters by part, operations per image",
+        description="List all models, ours and the baselines, with their default sizes: "
         "parameters by part, floating point operations of one pass over one image (a multiplication and an addition "
-        "each), and which shares of both are in the core, on synapses and neurons.",
+        "each), and the shares of both that belong to the synapses and neurons of the core.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--task", default=None, help="autoencoder or classifier; both if not given")
     parser.add_argument(
         "--connectome",
         default="varshney2011",
-        help="of the models that have one: a name, see `elegans-gnn connectome list`, or a path to GraphML or CSV",
+        help="for the models that use one: a name (see `elegans-gnn connectome list`), or a path to GraphML or CSV",
     )
     parser.add_argument(
         "--graph", default="original", help="original, or a random graph like it; a wrong name lists them"
     )
     parser.add_argument("--graph-seed", type=int, default=0, help="seed of the random graph")
-    parser.add_argument("--core", default="message-passing", help="what takes its place; a wrong name lists them")
+    parser.add_argument(
+        "--core", default="message-passing", help="for the models that have a core; a wrong name lists all"
+    )
     parser.add_argument("--image-size", type=int, default=28, help="height and width of the classifiers' images")
     parser.add_argument(
-        "--in-channels", type=int, default=1, help="of the classifiers' images: 1 for grey, 3 for colours"
+        "--in-channels", type=int, default=1, help="channels of the classifiers' images: 1 for grey, 3 for colours"
     )
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)

@@ -26,15 +26,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Declare the command and its options."""
     parser = subparsers.add_parser(
         "predict",
-        help="a trained model's answers to your own pictures",
-        description="Name the class of each picture (classifiers), or redraw each from its code (autoencoders).\n\n"
+        help="classify or reconstruct your own pictures",
+        description="Classify each picture (classifiers), or reconstruct each from its code (autoencoders).\n\n"
         "IMAGES are pictures (PNG and others) of the size the model was trained on, with 8 bits a channel (grey: or\n"
         "16), a folder of pictures, - for one picture from standard input, or CSV files (.tsv: with tabs) with one\n"
-        "picture a row, its pixels line by line as numbers from 0 to white. Colours become grey for a model of grey\n"
-        "images, and grey becomes colour. White is the\n"
-        "number that --white gives; without it, white is 1 in a file without larger numbers and 255 in a file with\n"
-        "numbers above 16; a file in between is refused. Digits and clothes are light on dark, as in the training\n"
-        "images. Nothing that exists is overwritten.",
+        "picture per row: its pixels line by line, numbers from 0 to white. Colours become grey for a model of grey\n"
+        "images, and grey becomes colour for a model of colours. --white gives the number of white; without it, white\n"
+        "is 1 in a file without larger numbers and 255 in a file with numbers above 16; a file in between is refused.\n"
+        "Digits and clothes must be light on dark, as in the training images. Existing files are never overwritten.",
         epilog="examples:\n"
         "  elegans-gnn predict runs/mnist-classifier-001 one.png two.png           # a table on the screen\n"
         "  elegans-gnn predict runs/mnist-classifier-001 folder/                   # all pictures in a folder\n"
@@ -53,14 +52,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--out",
         metavar="PATH",
         type=Path,
-        help="new: a CSV file (classifiers), a folder or for one picture a PNG file (autoencoders; default: redrawn)",
+        help="new: a CSV file (classifiers); a folder, or for one picture a PNG file (autoencoders; default: redrawn)",
     )
-    add("--white", metavar="NUMBER", type=float, help="what white is in the CSV files: 255, 16 or 1, for example")
+    add("--white", metavar="NUMBER", type=float, help="the number of white in the CSV files, such as 255, 16 or 1")
     add(
         "--image-size",
         metavar="PIXELS",
         type=int,
-        help="height and width of IMAGES, for the model folder of a backbone that takes any",
+        help="height and width of IMAGES, for the model folder of a backbone that takes any size",
     )
     parser.set_defaults(run=run)
 

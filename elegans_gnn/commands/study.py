@@ -25,7 +25,8 @@ _RUN_EPILOG = f"""{_EPILOG}
   elegans-gnn study run nulls --out runs/nulls --set graphs_per_null=39 --set learning_rate=0.003
   elegans-gnn study run mine.yaml --out runs/mine --ray auto
 
-The same command goes on where it stopped. docs/fair-comparison.md lists the fields and explains the tests.
+Run the same command again to continue where it stopped.
+docs/fair-comparison.md lists the fields and explains the tests.
 """
 
 
@@ -33,7 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Declare the commands and their options."""
     parser = subparsers.add_parser(
         "study",
-        help="does the wiring matter? compare graphs fairly",
+        help="compare graphs with random ones: does the wiring matter?",
         description="Compare graphs with random ones: a design that is stated before it runs, trials that run once "
         "each, tests in which the graph is the unit.",
         epilog=_EPILOG,
@@ -41,12 +42,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_run(actions)
-    listed = actions.add_parser("list", help="the ready-made studies", description="The ready-made studies.")
+    listed = actions.add_parser("list", help="list the ready-made studies", description="List the ready-made studies.")
     listed.set_defaults(run=list_studies)
     for name, run, about in (
-        ("status", show_status, "how far a study has come, and its verdicts so far"),
+        ("status", show_status, "show the progress of a study, and its verdicts so far"),
         ("report", write_report, "write report.md and report.html"),
-        ("retry", retry_failures, "run the trials that failed again, and what is missing"),
+        ("retry", retry_failures, "run failed and missing trials"),
     ):
         action = actions.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
         action.add_argument("folder", type=Path, metavar="DIR", help="the folder of a study")
@@ -62,15 +63,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _add_run(actions: Any) -> None:
     run = actions.add_parser(
         "run",
-        help="run a study, or go on with it",
-        description="Run a ready-made study, or that of a YAML file; in a folder that exists, run what is missing.",
+        help="run a study, or continue it",
+        description="Run a ready-made study or one from a YAML file; in the folder of that study, run what is missing.",
         epilog=_RUN_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument("study", metavar="STUDY", nargs="?", help="a ready-made study, or FILE.yaml")
-    run.add_argument("--list", action="store_true", help="name the ready-made studies, and stop")
+    run.add_argument("--list", action="store_true", help="list the ready-made studies, and stop")
     run.add_argument("--out", type=Path, metavar="DIR", help="the folder of the study")
-    run.add_argument("--model", help="instead of the study's: see `elegans-gnn models`")
+    run.add_argument("--model", help="the model, instead of the study's; see `elegans-gnn models`")
     run.add_argument("--data", help="the data set, instead of the study's")
     run.add_argument("--steps", type=int, help="optimiser steps of each trial")
     run.add_argument("--seeds", type=int, help="number of seeds of each graph in question")
@@ -79,8 +80,8 @@ def _add_run(actions: Any) -> None:
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="changes",
         help="any other field of the study or setting of its training runs, the value as in YAML; may be repeated",
     )  # fmt: skip
-    run.add_argument("--pilot", type=Path, metavar="DIR", help="a finished pilot that tells the spread of the score")
-    run.add_argument("--smoke", action="store_true", help="cut to seconds; the figures mean nothing")
+    run.add_argument("--pilot", type=Path, metavar="DIR", help="a finished pilot study: gives the spread of the score")
+    run.add_argument("--smoke", action="store_true", help="a test run of seconds; its figures mean nothing")
     _add_machine(run)
     run.set_defaults(run=run_study)
 
