@@ -35,8 +35,8 @@ int main(int count, char **arguments) {
     const bool brief = !std::strcmp(mode, "brief");
     test_aggregation(brief);
     test_synaptic(brief);
-    test_visits(brief);
     test_step(brief);
+    test_visits(brief);
     std::printf("%lld cases, %lld failures\n", static_cast<long long>(cases), static_cast<long long>(failures));
     return failures != 0;
 }
